@@ -66,6 +66,11 @@ const input = ({ context }: { context: LinkContext }): ActivityInput => ({
 const faultOf = (event: object, fallback: Fault | null): Fault | null =>
   'fault' in event ? (event.fault as Fault) : fallback
 
+const blame = <C extends FaultCode>(code: C) => ({ type: 'blame', params: { code } }) as const
+
+/** No activity of ours ends while its state lasts: it speaks, or its state is left. If one does, the link goes on. */
+const endedByItself = { target: '#link.backoff', actions: blame('engine-failed') } as const
+
 /** A doubtful fault is believed when the one before it was doubtful too. */
 const needsPerson = (fault: Fault | null, before: Fault | null): boolean =>
   fault !== null &&
@@ -97,6 +102,7 @@ export const linkMachine = setup({
   },
   guards: {
     needsPerson: ({ context, event }) => needsPerson(faultOf(event, null), context.fault),
+    notToldToWait: ({ context }) => context.fault?.retryAfterMs === undefined,
     stillImpaired: ({ context }) => context.fault !== null && kindOf(context.fault) === 'impaired',
   },
   delays: {
@@ -111,18 +117,13 @@ export const linkMachine = setup({
     'operator.stop': { target: '.stopped', description: 'nothing is open, so nothing is left to drain' },
     'operator.hold': {
       target: '.parked',
-      actions: { type: 'blame', params: { code: 'held' } },
+      actions: blame('held'),
       description: 'a person wants it quiet',
     },
   },
   states: {
     resolving: {
-      invoke: {
-        src: 'resolver',
-        input,
-        onDone: { target: 'backoff', actions: { type: 'blame', params: { code: 'engine-failed' } } },
-        onError: { target: 'backoff', actions: { type: 'blame', params: { code: 'engine-failed' } } },
-      },
+      invoke: { src: 'resolver', input, onDone: endedByItself, onError: endedByItself },
       on: {
         'endpoint.resolved': { target: 'attached', description: 'there is an address to dial' },
         'endpoint.failed': [
@@ -130,19 +131,12 @@ export const linkMachine = setup({
           { target: 'backoff', actions: 'noteFault', description: 'names and providers recover' },
         ],
       },
-      after: {
-        resolveDeadline: { target: 'backoff', actions: { type: 'blame', params: { code: 'resolve-timeout' } } },
-      },
+      after: { resolveDeadline: { target: 'backoff', actions: blame('resolve-timeout') } },
     },
 
     attached: {
       initial: 'connecting',
-      invoke: {
-        src: 'transport',
-        input,
-        onDone: { target: 'backoff', actions: { type: 'blame', params: { code: 'engine-failed' } } },
-        onError: { target: 'backoff', actions: { type: 'blame', params: { code: 'engine-failed' } } },
-      },
+      invoke: { src: 'transport', input, onDone: endedByItself, onError: endedByItself },
       on: {
         'transport.lost': [
           { guard: 'needsPerson', target: 'parked', actions: 'noteFault', description: 'no retry can help' },
@@ -152,31 +146,16 @@ export const linkMachine = setup({
       states: {
         connecting: {
           on: { 'transport.opened': { target: 'handshaking', description: 'the socket is open' } },
-          after: {
-            connectDeadline: {
-              target: '#link.backoff',
-              actions: { type: 'blame', params: { code: 'connect-timeout' } },
-            },
-          },
+          after: { connectDeadline: { target: '#link.backoff', actions: blame('connect-timeout') } },
         },
         handshaking: {
           on: { 'peer.welcomed': { target: 'session', description: 'the peer accepted us' } },
-          after: {
-            handshakeDeadline: {
-              target: '#link.backoff',
-              actions: { type: 'blame', params: { code: 'handshake-timeout' } },
-            },
-          },
+          after: { handshakeDeadline: { target: '#link.backoff', actions: blame('handshake-timeout') } },
         },
 
         session: {
           initial: 'registered',
-          invoke: {
-            src: 'heartbeat',
-            input,
-            onDone: { target: '#link.backoff', actions: { type: 'blame', params: { code: 'engine-failed' } } },
-            onError: { target: '#link.backoff', actions: { type: 'blame', params: { code: 'engine-failed' } } },
-          },
+          invoke: { src: 'heartbeat', input, onDone: endedByItself, onError: endedByItself },
           on: {
             'operator.stop': { target: 'closing', description: 'deliver what waits, then say goodbye' },
           },
@@ -186,12 +165,7 @@ export const linkMachine = setup({
                 'replay.completed': { target: 'live', description: 'all that was missed has arrived' },
                 'account.impaired': { target: 'degraded.impaired', actions: 'noteFault' },
               },
-              after: {
-                replayDeadline: {
-                  target: '#link.backoff',
-                  actions: { type: 'blame', params: { code: 'replay-timeout' } },
-                },
-              },
+              after: { replayDeadline: { target: '#link.backoff', actions: blame('replay-timeout') } },
             },
             live: {
               tags: 'sendable',
@@ -213,12 +187,7 @@ export const linkMachine = setup({
                       { target: '#link.attached.session.live', description: 'a false alarm' },
                     ],
                   },
-                  after: {
-                    suspectGrace: {
-                      target: '#link.backoff',
-                      actions: { type: 'blame', params: { code: 'heartbeat-timeout' } },
-                    },
-                  },
+                  after: { suspectGrace: { target: '#link.backoff', actions: blame('heartbeat-timeout') } },
                 },
                 impaired: {
                   on: {
@@ -248,7 +217,11 @@ export const linkMachine = setup({
     backoff: {
       entry: 'countAttempt',
       on: {
-        'dial.invited': { target: 'resolving', description: 'there is a reason to expect success' },
+        'dial.invited': {
+          guard: 'notToldToWait',
+          target: 'resolving',
+          description: 'there is a reason to expect success',
+        },
       },
       after: { backoffDelay: 'resolving' },
     },
