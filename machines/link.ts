@@ -34,7 +34,6 @@ export type LinkEvent =
   | { type: 'heartbeat.seen' }
   | { type: 'account.impaired'; fault: Fault }
   | { type: 'account.recovered' }
-  | { type: 'outbox.drained' }
   | { type: 'dial.invited'; reason: Invitation }
   | { type: 'operator.stop' }
   | { type: 'operator.hold' }
@@ -90,7 +89,7 @@ export const linkMachine = setup({
     transport: activity,
     /** Watches the transport: any inbound frame counts, silence is probed. */
     heartbeat: activity,
-    /** Writes what still waits, then says goodbye to the peer. */
+    /** Writes what still waits, then says goodbye; the peer's goodbye ends the transport. */
     drain: activity,
   },
   actions: {
@@ -204,8 +203,10 @@ export const linkMachine = setup({
         closing: {
           invoke: { src: 'drain', input, onDone: '#link.stopped', onError: '#link.stopped' },
           on: {
-            'outbox.drained': { target: '#link.stopped', description: 'all said and done' },
-            'transport.lost': { target: '#link.stopped', description: 'the peer left first' },
+            'transport.lost': {
+              target: '#link.stopped',
+              description: 'all is said, and the peer has said goodbye too',
+            },
             'operator.stop': { target: '#link.stopped', description: 'asked twice: now' },
             'operator.hold': {},
           },

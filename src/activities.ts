@@ -1,0 +1,137 @@
+/** The activities of the chart, bound once for all links: each finds the ports of its link by the system it runs in. */
+import { catchError, Observable, of } from 'rxjs'
+import { type Actor, type ActorOptions, createActor, fromEventObservable } from 'xstate'
+import type { Fault } from '../machines/fault.ts'
+import { type ActivityInput, type LinkEvent, linkMachine } from '../machines/link.ts'
+import { checkTarget } from './adapter/adapter.ts'
+import { type Conversation, type ConversationPorts, converse, type Endpoint } from './conversation.ts'
+import { faultFrom } from './error.ts'
+import { heartbeat } from './heartbeat.ts'
+import { resolve } from './net/resolve.ts'
+import { type CheckedOptions, chartDeadlines, type Deadlines } from './options.ts'
+import { scrubber, secretsOfUrl } from './secret.ts'
+
+/** All that the activities of one link share: what the chart cannot hold, because it is not plain data. */
+export interface LinkPorts extends ConversationPorts {
+  readonly options: CheckedOptions
+  readonly deadlines: Deadlines
+  /** Found by the resolver, dialed by the transport. */
+  endpoint: Endpoint | undefined
+  /** The one transport, while there is one. */
+  conversation: Conversation | undefined
+}
+
+const portsBySystem = new WeakMap<object, LinkPorts>()
+
+/** The ports of the actor that is just being made: XState asks for the first delay before it hands the actor out. */
+let making: LinkPorts | undefined
+
+const portsOf = (system: object): LinkPorts => {
+  const ports = portsBySystem.get(system) ?? making
+  if (!ports) throw new Error('this machine was started outside of a link')
+  return ports
+}
+
+/** An actor of the chart that runs on these ports; it still has to be started. */
+export const makeActor = (
+  ports: LinkPorts,
+  options: ActorOptions<typeof boundMachine> & { input: { id: string } },
+): Actor<typeof boundMachine> => {
+  making = ports
+  try {
+    const actor = createActor(boundMachine, options)
+    portsBySystem.set(actor.system, ports)
+    return actor
+  } finally {
+    making = undefined
+  }
+}
+
+/** An activity never fails: an error that escapes is a bug of ours, and still only a fault of this one link. */
+const activity = (failed: 'endpoint.failed' | 'transport.lost', run: (ports: LinkPorts) => Observable<LinkEvent>) =>
+  fromEventObservable<LinkEvent, ActivityInput>(({ system }) =>
+    run(portsOf(system)).pipe(
+      catchError((error) => of({ type: failed, fault: { code: 'engine-failed', detail: String(error) } as const })),
+    ),
+  )
+
+const findEndpoint = (ports: LinkPorts): Observable<LinkEvent> =>
+  new Observable((subscriber) => {
+    const abort = new AbortController()
+    subscriber.add(() => abort.abort())
+    ask(ports, abort.signal).then((found) => {
+      // an answer that comes after its attempt was given up belongs to nobody
+      if (subscriber.closed) return
+      if ('code' in found) return subscriber.next({ type: 'endpoint.failed', fault: found })
+      ports.endpoint = found
+      subscriber.next({ type: 'endpoint.resolved' })
+    })
+  })
+
+const ask = async ({ adapter, options }: LinkPorts, signal: AbortSignal): Promise<Endpoint | Fault> => {
+  let scrub = scrubber([])
+  let step: 'provider' | 'lookup' = 'provider'
+  try {
+    const target = await adapter.target({ signal })
+    checkTarget(target, `adapter "${adapter.name}"`)
+    scrub = scrubber([...(target.secrets ?? []), ...headerSecrets(target.headers), ...secretsOfUrl(target.url)])
+    step = 'lookup'
+    return { target, addresses: await resolve(target.url, options.lookup), scrub }
+  } catch (error) {
+    if (step === 'provider') return { code: 'provider-failed', detail: scrub(String(error)) }
+    const fault = faultFrom(error, 'resolving')
+    return fault.detail === undefined ? fault : { ...fault, detail: scrub(fault.detail) }
+  }
+}
+
+/** Any header may be a credential under a name of the peer's own, so none of their values is ever shown. */
+const headerSecrets = (headers: Readonly<Record<string, string>> = {}): string[] =>
+  Object.values(headers).flatMap((value) => [value, ...value.split(' ')])
+
+const beTransport = (ports: LinkPorts): Observable<LinkEvent> => {
+  if (!ports.endpoint) throw new Error('connecting without an endpoint')
+  return converse(ports, ports.endpoint, (conversation) => {
+    ports.conversation = conversation
+  })
+}
+
+const watch = ({ conversation, options }: LinkPorts): Observable<LinkEvent> => {
+  if (!conversation) throw new Error('watching without a conversation')
+  return heartbeat(conversation.pulse, options.clock, options.heartbeat)
+}
+
+const drain = ({ conversation, outbox }: LinkPorts): Observable<LinkEvent> =>
+  new Observable((subscriber) => {
+    if (!conversation) throw new Error('draining without a conversation')
+    outbox.attach(conversation.writer)
+    subscriber.add(
+      outbox.whenEmpty(() => {
+        outbox.detach()
+        conversation.close()
+      }),
+    )
+  })
+
+const deadline =
+  (name: keyof typeof chartDeadlines) =>
+  ({ system }: { system: object }): number =>
+    portsOf(system).deadlines[chartDeadlines[name]]
+
+/** The chart with its activities: one object for every link of the process, 4 KB for each link that runs on it. */
+const boundMachine = linkMachine.provide({
+  actors: {
+    resolver: activity('endpoint.failed', findEndpoint),
+    transport: activity('transport.lost', beTransport),
+    heartbeat: activity('transport.lost', watch),
+    drain: activity('transport.lost', drain),
+  },
+  delays: {
+    resolveDeadline: deadline('resolveDeadline'),
+    connectDeadline: deadline('connectDeadline'),
+    handshakeDeadline: deadline('handshakeDeadline'),
+    replayDeadline: deadline('replayDeadline'),
+    suspectGrace: deadline('suspectGrace'),
+    provenAfter: deadline('provenAfter'),
+    closeDeadline: deadline('closeDeadline'),
+  },
+})

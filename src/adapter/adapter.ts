@@ -1,0 +1,181 @@
+/**
+ * The port of a bot protocol. An adapter knows the rules of one protocol and nothing else: it owns no socket, no timer
+ * and no retry. It says where to dial, reads frames, says what they mean, and turns messages into frames. Deadlines,
+ * heartbeats, backoff, queues and the state of the link are holdfast's.
+ *
+ * docs/adapters.md is the whole contract in prose with a worked example; this file is the same contract in types.
+ */
+import type { SecureContextOptions } from 'node:tls'
+import type { FaultCode } from '../../machines/fault.ts'
+import { HoldfastError } from '../error.ts'
+
+/** One unit on the transport, undecoded: text as string, binary as bytes. */
+export type Frame = string | Uint8Array
+
+/** Where and how to dial. Asked for again on every attempt, so a URL or a token may change. */
+export interface Target {
+  /** `ws://` or `wss://`. User, password and query values are treated as secrets. */
+  readonly url: string
+  readonly headers?: Readonly<Record<string, string>>
+  /** WebSocket subprotocols to offer. */
+  readonly protocols?: readonly string[]
+  /** Values that must never be shown: taken out of every fault, record and error of this link. */
+  readonly secrets?: readonly string[]
+  readonly tls?: Pick<SecureContextOptions, 'ca' | 'cert' | 'key'>
+}
+
+/** What an adapter made of a frame. Only `taken` and `unknown` prove that the peer is alive. */
+export type Verdict =
+  /** Understood. */
+  | 'taken'
+  /** Well-formed, of a type that this adapter does not know. Counted, nothing else. */
+  | 'unknown'
+  /** Not of this protocol: not JSON, too deep, of the wrong shape. Counted, nothing else. */
+  | 'malformed'
+
+/** The adapter's side of one transport. Every call after the transport has ended is ignored. */
+export interface Io<In> {
+  /** Writes a control frame at once (identify, acknowledge), before anything that waits in the outbox. */
+  send(frame: Frame): void
+  /** The peer accepted us. Say `replaying` when missed messages come first, and call `caughtUp()` after them. */
+  welcome(options?: { replaying?: boolean }): void
+  caughtUp(): void
+  /**
+   * How this peer beats, in milliseconds, clamped to 1 s … 10 min.
+   * `expectMs`: it announced to send something at least so often. `everyMs`: it wants to be probed so often.
+   */
+  heartbeat(rhythm: { expectMs?: number; everyMs?: number }): void
+  /** A message for the user of the link. */
+  deliver(message: In): void
+  /** The answer to the frame that `encode` or `request` made under this key; late or unknown keys are ignored. */
+  answer(key: string, result: unknown): void
+  /** The peer refused that one message; the link is unharmed. */
+  refuse(key: string, detail: string): void
+  /** The transport is fine but the account behind it is not: `account-offline` or `deaf`. */
+  impaired(code: Extract<FaultCode, 'account-offline' | 'deaf'>, detail?: string): void
+  recovered(): void
+  /** Ends this transport. The kind of the fault decides whether the link dials again or waits for a person. */
+  fail(code: FaultCode, more?: { detail?: string; retryAfterMs?: number }): void
+}
+
+/** The rules of one transport's life, made anew for each: what it remembers cannot leak into the next. */
+export interface Dialogue {
+  /** The transport is open. Identify here if the protocol has us speak first. */
+  opened?(): void
+  /** Called for every inbound frame, in order. */
+  frame(frame: Frame): Verdict
+  /** What the peer's close code means, if this protocol says so. Otherwise the codes of RFC 6455 apply. */
+  closed?(code: number, reason: string): FaultCode | undefined
+}
+
+/** A message or call on its way out. */
+export type Outgoing = FrameOutgoing | HttpOutgoing
+
+export interface FrameOutgoing {
+  readonly frame: Frame
+  /**
+   * What proves that it arrived. `answer`: the peer's reply, for which the adapter calls `io.answer(key)`.
+   * `pong` (default): the peer's answer to a WebSocket ping that was sent after it.
+   */
+  readonly proof?: 'answer' | 'pong'
+}
+
+/** For protocols whose calls go beside the transport, over HTTP. The engine sends it; the adapter only describes it. */
+export interface HttpOutgoing {
+  readonly http: {
+    readonly url: string
+    readonly method: string
+    readonly headers: Readonly<Record<string, string>>
+    readonly body?: string
+  }
+  /** Reads the answer. Throw an Error with a message for people if it is a refusal. */
+  read(status: number, body: string): unknown
+}
+
+/** Methods of `link.call`, for types: name -> parameters and answer. */
+export type Calls = Record<string, { params: unknown; result: unknown }>
+
+export interface Adapter<In = unknown, Out = unknown, C extends Calls = Calls> {
+  /** The protocol, in lower case: `onebot`. */
+  readonly name: string
+  /**
+   * Where to dial. May be async: it is asked on every attempt, under the link's resolve deadline, and the signal fires
+   * when that attempt is over.
+   */
+  target(context: { signal: AbortSignal }): Target | Promise<Target>
+  dialogue(io: Io<In>): Dialogue
+  /** A message of `link.send`. Throw to refuse a message that cannot be encoded; only that message is harmed. */
+  encode?(message: Out, key: string): Outgoing
+  /** A call of `link.call`. */
+  request?<M extends keyof C & string>(method: M, params: C[M]['params'], key: string): Outgoing
+  /** A harmless frame that the peer must answer, to see whether it lives. Without it a WebSocket ping is sent. */
+  probe?(key: string): Frame
+}
+
+type Spec<In, Out, C extends Calls> = Omit<Adapter<In, Out, C>, 'target'> & {
+  readonly target: Target | Adapter<In, Out, C>['target']
+}
+
+/**
+ * Makes an adapter for a protocol of your own. `target` may be a plain object or a function asked on every attempt.
+ * Throws HoldfastError `bad-option` at once if a part is missing or of the wrong kind.
+ */
+export const defineAdapter = <In = unknown, Out = unknown, C extends Calls = Calls>(
+  spec: Spec<In, Out, C>,
+): Adapter<In, Out, C> => {
+  const { target } = spec
+  const adapter = {
+    ...spec,
+    target: typeof target === 'function' ? target : () => target,
+  }
+  checkAdapter(adapter)
+  if (typeof target !== 'function') checkTarget(target, `the target of adapter "${spec.name}"`)
+  return adapter
+}
+
+const REQUIRED = ['target', 'dialogue'] as const
+const OPTIONAL = ['encode', 'request', 'probe'] as const
+
+/** Throws unless it is an adapter. */
+export const checkAdapter = (adapter: unknown): void => {
+  const wants = 'Make one with onebot(…), satori(…) or defineAdapter({ name, target, dialogue }).'
+  if (typeof adapter !== 'object' || adapter === null) {
+    throw new HoldfastError('bad-option', `The adapter is ${describe(adapter)}, not an adapter. ${wants}`)
+  }
+  const parts = adapter as Record<string, unknown>
+  if (typeof parts.name !== 'string' || parts.name === '') {
+    throw new HoldfastError('bad-option', `adapter.name is ${describe(parts.name)}; it must be a non-empty string.`)
+  }
+  for (const part of [...REQUIRED, ...OPTIONAL]) {
+    const value = parts[part]
+    const missingIsFine = (OPTIONAL as readonly string[]).includes(part)
+    if (typeof value === 'function' || (value === undefined && missingIsFine)) continue
+    const got = `adapter.${part} of "${parts.name}" is ${describe(value)}`
+    throw new HoldfastError('bad-option', `${got}; it must be a function. ${wants}`)
+  }
+}
+
+/** Throws unless it is a target that can be dialed. The URL is not repeated in the message: it may hold a token. */
+export const checkTarget = (target: unknown, where: string): void => {
+  const { url, headers } = (target ?? {}) as Record<string, unknown>
+  const wants = 'it must be a string such as "ws://127.0.0.1:3001/" or "wss://host/path".'
+  if (typeof url !== 'string')
+    throw new HoldfastError('bad-option', `The url of ${where} is ${describe(url)}; ${wants}`)
+  if (!URL.canParse(url)) throw new HoldfastError('bad-option', `The url of ${where} is not a URL; ${wants}`)
+  const { protocol, hostname } = new URL(url)
+  if (protocol !== 'ws:' && protocol !== 'wss:') {
+    throw new HoldfastError('bad-option', `The url of ${where} begins with "${protocol}"; ${wants}`)
+  }
+  if (hostname === '') throw new HoldfastError('bad-option', `The url of ${where} has no host; ${wants}`)
+  for (const [name, value] of Object.entries((headers ?? {}) as object)) {
+    if (typeof value === 'string' && !/[\r\n\0]/.test(value)) continue
+    throw new HoldfastError('bad-option', `The header "${name}" of ${where} must be a string on one line.`)
+  }
+}
+
+/** A value for an error message: its kind, and itself only where it cannot be a secret. */
+export const describe = (value: unknown): string => {
+  if (value === null || value === undefined || typeof value === 'boolean') return String(value)
+  if (typeof value === 'number') return `the number ${value}`
+  return Array.isArray(value) ? 'an array' : `a ${typeof value}`
+}

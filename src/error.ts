@@ -1,0 +1,171 @@
+/**
+ * Two kinds of trouble, never mixed. A *usage* error is the caller's: it throws HoldfastError at once. A *fault* is an
+ * operating failure: a value, classified here and nowhere else, and never thrown inside.
+ */
+import { type Fault, type FaultCode, faults } from '../machines/fault.ts'
+
+/** What a HoldfastError is about. */
+export type ErrorCode =
+  /** An option, a URL or an adapter is wrong: the message names it, what it got and what it wants. */
+  | 'bad-option'
+  /** The link waits for a person; `fault` says why. */
+  | 'parked'
+  /** The link was stopped. */
+  | 'stopped'
+  /** The caller's AbortSignal fired. */
+  | 'aborted'
+  /** No answer, or no live link, before the deadline. */
+  | 'expired'
+  /** The outbox is full, the message cannot be encoded, or the peer refused it. */
+  | 'refused'
+  /** It was written, and the transport died before any proof that it arrived. */
+  | 'uncertain'
+
+const BRAND = Symbol.for('holdfast.error')
+
+/** The one error class that holdfast throws or rejects with. */
+export class HoldfastError extends Error {
+  override readonly name = 'HoldfastError'
+  readonly code: ErrorCode
+  /** The fault behind it, where there is one; `faults[fault.code]` has advice in English and Chinese. */
+  readonly fault: Fault | undefined
+  readonly [BRAND] = true
+
+  constructor(code: ErrorCode, message: string, more: { fault?: Fault | undefined; cause?: unknown } = {}) {
+    super(message, more.cause === undefined ? undefined : { cause: more.cause })
+    this.code = code
+    this.fault = more.fault
+  }
+}
+
+/** Like `instanceof`, but true across copies of the package (ESM and CommonJS in one process). */
+export const isHoldfastError = (value: unknown): value is HoldfastError =>
+  typeof value === 'object' && value !== null && BRAND in value
+
+/** Where an error happened: the same ECONNRESET means different things before and after the upgrade. */
+export type Phase = 'resolving' | 'connecting' | 'securing' | 'upgrading' | 'open'
+
+interface Cause {
+  readonly code: string
+  readonly syscall: string
+  readonly text: string
+}
+
+/** The only classifier of raw errors. Walks `cause` and `errors[]`; decides by code and phase, never by message. */
+export const faultFrom = (error: unknown, phase: Phase): Fault => {
+  const causes = flatten(error)
+  const ranked = causes
+    .map((cause) => ({ cause, code: codeFor(cause, phase) }))
+    .sort((a, b) => weight(a.code) - weight(b.code))
+  const code = ranked[0]?.code ?? 'unknown'
+  const detail = [...new Set(causes.map((cause) => cause.text).filter(Boolean))].join('; ')
+  return detail ? { code, detail } : { code }
+}
+
+/**
+ * Of several addresses that failed in several ways, the most actionable tells the story: a timeout beside "no route"
+ * is a slow network and not a missing one (the founding incident).
+ */
+const ACTIONABLE: readonly FaultCode[] = [
+  'connect-timeout',
+  'dropped',
+  'connection-lost',
+  'tls-certificate',
+  'tls-failed',
+  'refused',
+  'unreachable',
+  'name-unavailable',
+  'name-not-found',
+]
+const weight = (code: FaultCode): number => {
+  const index = ACTIONABLE.indexOf(code)
+  return index < 0 ? (code === 'unknown' ? ACTIONABLE.length : -1) : index
+}
+
+const CAUSES_MAX = 16
+
+/** The leaves of a tree of errors: an AggregateError says nothing by itself, and its own code is only its first child's. */
+const flatten = (error: unknown, seen = new Set<unknown>()): Cause[] => {
+  if (typeof error !== 'object' || error === null) return [{ code: '', syscall: '', text: String(error) }]
+  if (seen.has(error) || seen.size >= CAUSES_MAX) return []
+  seen.add(error)
+  const { cause, errors, code, syscall, message, name } = error as Record<string, unknown>
+  const inner = [...(Array.isArray(errors) ? errors : []), ...(cause === undefined ? [] : [cause])]
+  const leaves = inner.flatMap((each) => flatten(each, seen))
+  const own = { code: asText(code), syscall: asText(syscall), text: asText(message) || asText(code) || asText(name) }
+  return leaves.some((leaf) => leaf.code) ? leaves : [own, ...leaves]
+}
+
+const asText = (value: unknown): string => (typeof value === 'string' ? value : '')
+
+const BY_CODE: Record<string, FaultCode> = {
+  ENOTFOUND: 'name-not-found',
+  ENODATA: 'name-not-found',
+  EAI_NONAME: 'name-not-found',
+  EBADNAME: 'name-not-found',
+  EAI_AGAIN: 'name-unavailable',
+  EAI_FAIL: 'name-unavailable',
+  ESERVFAIL: 'name-unavailable',
+  EREFUSED: 'name-unavailable',
+  ETIMEOUT: 'name-unavailable',
+  ENETUNREACH: 'unreachable',
+  EHOSTUNREACH: 'unreachable',
+  ENETDOWN: 'unreachable',
+  EADDRNOTAVAIL: 'unreachable',
+  EAFNOSUPPORT: 'unreachable',
+  EACCES: 'unreachable',
+  EPERM: 'unreachable',
+  EMFILE: 'out-of-sockets',
+  ENFILE: 'out-of-sockets',
+  ENOBUFS: 'out-of-sockets',
+  UND_ERR_CONNECT_TIMEOUT: 'connect-timeout',
+  UND_ERR_HEADERS_TIMEOUT: 'heartbeat-timeout',
+  UND_ERR_BODY_TIMEOUT: 'heartbeat-timeout',
+  WS_ERR_UNSUPPORTED_MESSAGE_LENGTH: 'frame-too-big',
+}
+
+const RESETS = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED', 'UND_ERR_SOCKET', 'ERR_STREAM_PREMATURE_CLOSE'])
+const CERTIFICATE = /^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_CERT)/
+const TLS = /^(ERR_TLS_|ERR_SSL_|EPROTO$)/
+
+const codeFor = ({ code, syscall }: Cause, phase: Phase): FaultCode => {
+  if (code === 'ECONNREFUSED') return syscall.startsWith('query') ? 'name-unavailable' : 'refused'
+  if (code === 'ETIMEDOUT') return phase === 'open' ? 'connection-lost' : 'connect-timeout'
+  if (RESETS.has(code)) return phase === 'open' ? 'connection-lost' : 'dropped'
+  if (CERTIFICATE.test(code)) return 'tls-certificate'
+  if (TLS.test(code)) return 'tls-failed'
+  if (code.startsWith('HPE_')) return 'not-websocket'
+  const known = BY_CODE[code]
+  if (known) return known
+  if (code.startsWith('WS_ERR_')) return 'protocol-violated'
+  // ws gives no code for a bad accept key or subprotocol; in this phase nothing else is left
+  if (code === '' && phase === 'upgrading') return 'not-websocket'
+  return 'unknown'
+}
+
+/** What an HTTP status says when the peer answers it in place of an upgrade or to a call. */
+export const faultFromStatus = (status: number, retryAfter: string | undefined, now: number): Fault => {
+  const detail = `HTTP ${status}`
+  const asked = retryAfterMs(retryAfter, now)
+  const wait = asked === undefined ? {} : { retryAfterMs: asked }
+  if (status === 401 || status === 407) return { code: 'upgrade-unauthorized', detail }
+  if (status === 403) return { code: 'upgrade-forbidden', detail }
+  if (status === 429 || (status === 503 && asked !== undefined)) return { code: 'throttled', detail, ...wait }
+  if (status >= 500 || status === 408 || status === 425) return { code: 'peer-unavailable', detail, ...wait }
+  return { code: 'upgrade-refused', detail, ...wait }
+}
+
+/** Seconds or an HTTP date (RFC 9110, 10.2.3) as milliseconds from now; what is neither, or past, is no answer. */
+export const retryAfterMs = (header: string | undefined, now: number): number | undefined => {
+  if (header === undefined) return undefined
+  const text = header.trim()
+  const ms = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1_000 : Date.parse(text) - now
+  return ms > 0 && Number.isFinite(ms) ? Math.ceil(ms) : undefined
+}
+
+/** "the peer refused our token: HTTP 401. Correct the access token, then resume the link." */
+export const sentence = (fault: Fault, language: 'en' | 'zh' = 'en'): string => {
+  const { because, advice } = faults[fault.code]
+  if (language === 'zh') return `${because.zh}${fault.detail ? `（${fault.detail}）` : ''}。${advice.zh}`
+  return `${because.en}${fault.detail ? ` (${fault.detail})` : ''}. ${advice.en}`
+}

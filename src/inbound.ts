@@ -1,0 +1,69 @@
+/** Messages on their way to the user. Bounded; whatever is dropped is counted. */
+import { Observable, Subject } from 'rxjs'
+
+export class Inbound<T> implements AsyncIterable<T> {
+  readonly #max: number
+  readonly #messages$ = new Subject<T>()
+  /** What came before anybody listened: a bot that awaits `ready()` first must not miss it. */
+  #early: T[] | undefined = []
+  #ended = false
+  dropped = 0
+
+  constructor(max: number) {
+    this.#max = max
+  }
+
+  push(message: T): void {
+    if (this.#early) this.#keep(this.#early, message)
+    else this.#messages$.next(message)
+  }
+
+  #keep(queue: T[], message: T): void {
+    if (queue.length >= this.#max) {
+      queue.shift()
+      this.dropped++
+    }
+    queue.push(message)
+  }
+
+  readonly observable = new Observable<T>((subscriber) => {
+    const early = this.#early ?? []
+    this.#early = undefined
+    for (const message of early) subscriber.next(message)
+    return this.#messages$.subscribe(subscriber)
+  })
+
+  end(): void {
+    this.#ended = true
+    this.#messages$.complete()
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<T> {
+    const queue: T[] = []
+    let wake: (() => void) | undefined
+    const subscription = this.observable.subscribe({
+      next: (message) => {
+        this.#keep(queue, message)
+        wake?.()
+      },
+      complete: () => wake?.(),
+    })
+    const finished = { done: true, value: undefined } as const
+    return {
+      next: async () => {
+        while (queue.length === 0) {
+          if (this.#ended || subscription.closed) return finished
+          await new Promise<void>((resolve) => {
+            wake = resolve
+          })
+        }
+        return { done: false, value: queue.shift() as T }
+      },
+      return: async () => {
+        subscription.unsubscribe()
+        wake?.()
+        return finished
+      },
+    }
+  }
+}

@@ -1,0 +1,13 @@
+/** holdfast: keeps a chat bot's connection held. */
+export type { FaultKind, FaultRow, FaultSide } from '../machines/fault.ts'
+export { type Fault, type FaultCode, faults } from '../machines/fault.ts'
+export type { StateName } from '../machines/link.ts'
+export type { Adapter } from './adapter/adapter.ts'
+export type { Clock } from './clock.ts'
+export { type ErrorCode, HoldfastError, isHoldfastError } from './error.ts'
+export type { Explanation, LinkStatus } from './explain.ts'
+export { type CallOptions, connect, type Link, type LinkStats, type Receipt, type SendOptions } from './link.ts'
+export type { Recording, TransitionRecord } from './observe/recorder.ts'
+export type { Deadlines, LinkOptions } from './options.ts'
+export type { Fate } from './outbox.ts'
+export { Secret, secret } from './secret.ts'

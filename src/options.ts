@@ -1,0 +1,172 @@
+/** The options of a link: their defaults, and a check that names what is wrong, what it got and what it wants. */
+import { type Deadline, deadlines, TIMER_MAX_MS } from '../machines/delay.ts'
+import { describe } from './adapter/adapter.ts'
+import { type Clock, realClock } from './clock.ts'
+import type { Endpoint } from './conversation.ts'
+import { HoldfastError } from './error.ts'
+import { type HeartbeatOptions, heartbeatDefaults } from './heartbeat.ts'
+import { type Lookup, lookupBySystem } from './net/resolve.ts'
+import { RECORDS_MAX } from './observe/recorder.ts'
+import { type OutboxOptions, outboxDefaults } from './outbox.ts'
+import type { OpenTransport } from './transport/transport.ts'
+
+/** How long each step may take, in milliseconds. */
+export interface Deadlines {
+  /** DNS and the adapter's `target`. Default 10,000. */
+  readonly resolveMs: number
+  /** TCP. Default 10,000. */
+  readonly connectMs: number
+  /** The TLS handshake. Default 10,000. */
+  readonly tlsMs: number
+  /** The WebSocket upgrade. Default 10,000. */
+  readonly upgradeMs: number
+  /** From the open socket to the peer's welcome, TLS and upgrade included. Default 15,000. */
+  readonly handshakeMs: number
+  /** From the welcome until missed messages are replayed. Default 15,000. */
+  readonly replayMs: number
+  /** From the first unanswered probe until the transport is given up. Default 2,000. */
+  readonly graceMs: number
+  /** So long live that past attempts are forgiven. Default 120,000. */
+  readonly provenMs: number
+  /** From `stop()` until the transport is cut, whatever is left to deliver. Default 3,000. */
+  readonly closeMs: number
+}
+
+export interface LinkOptions {
+  /** Names the link in records, logs and on the page. Default: the adapter's name and four random digits. */
+  readonly id?: string
+  /** Stops the link when it fires. */
+  readonly signal?: AbortSignal
+  readonly deadlines?: Partial<Deadlines>
+  readonly heartbeat?: Partial<HeartbeatOptions>
+  readonly outbox?: Partial<OutboxOptions>
+  /** Messages that wait for a slow `for await`; beyond it the oldest is dropped and counted. Default 1,000. */
+  readonly inboundMax?: number
+  /** A bigger frame ends the transport. Default 16 MiB. */
+  readonly maxPayloadBytes?: number
+  /** Ask the peer for compression. Default false. */
+  readonly perMessageDeflate?: boolean
+  /** Transition records kept. Default 256. */
+  readonly recordsMax?: number
+  /** A resolver of your own. Default: the system's. */
+  readonly lookup?: Lookup
+  /** Time and dice. Default: the real ones. */
+  readonly clock?: Clock
+  /** A transport of your own, for tests and other pipes. Default: WebSocket. */
+  readonly transport?: (endpoint: Endpoint) => OpenTransport
+}
+
+export interface CheckedOptions
+  extends Required<Omit<LinkOptions, 'id' | 'signal' | 'transport' | 'deadlines' | 'heartbeat' | 'outbox'>> {
+  readonly id: string
+  readonly signal: AbortSignal | undefined
+  readonly transport: LinkOptions['transport'] | undefined
+  readonly deadlines: Deadlines
+  readonly heartbeat: HeartbeatOptions
+  readonly outbox: OutboxOptions
+}
+
+/** The chart's names for the deadlines that it keeps itself. */
+export const chartDeadlines = {
+  resolveDeadline: 'resolveMs',
+  connectDeadline: 'connectMs',
+  handshakeDeadline: 'handshakeMs',
+  replayDeadline: 'replayMs',
+  suspectGrace: 'graceMs',
+  provenAfter: 'provenMs',
+  closeDeadline: 'closeMs',
+} as const satisfies Record<Deadline, keyof Deadlines>
+
+const deadlineDefaults: Deadlines = {
+  resolveMs: deadlines.resolveDeadline,
+  connectMs: deadlines.connectDeadline,
+  tlsMs: 10_000,
+  upgradeMs: 10_000,
+  handshakeMs: deadlines.handshakeDeadline,
+  replayMs: deadlines.replayDeadline,
+  graceMs: deadlines.suspectGrace,
+  provenMs: deadlines.provenAfter,
+  closeMs: deadlines.closeDeadline,
+}
+
+const KNOWN = [
+  'id',
+  'signal',
+  'deadlines',
+  'heartbeat',
+  'outbox',
+  'inboundMax',
+  'maxPayloadBytes',
+  'perMessageDeflate',
+  'recordsMax',
+  'lookup',
+  'clock',
+  'transport',
+] as const satisfies readonly (keyof LinkOptions)[]
+
+const ID_LENGTH_MAX = 128
+const COUNT_MAX = 1_000_000
+const BYTES_MAX = 1024 ** 3
+
+/** Fills in the defaults. Throws HoldfastError `bad-option` at the first wrong one. */
+export const checkOptions = (options: LinkOptions, adapterName: string): CheckedOptions => {
+  checkObject(options, 'options')
+  refuseUnknown(options, KNOWN, 'options')
+  const clock = options.clock ?? realClock
+  const four = Math.floor(clock.random() * 0x10000)
+  const id = options.id ?? `${adapterName}-${four.toString(16).padStart(4, '0')}`
+  if (typeof id !== 'string' || id === '' || id.length > ID_LENGTH_MAX) {
+    throw wrong('id', id, `a string of 1 to ${ID_LENGTH_MAX} characters`)
+  }
+  const { perMessageDeflate = false, signal } = options
+  if (typeof perMessageDeflate !== 'boolean') throw wrong('perMessageDeflate', perMessageDeflate, 'true or false')
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrong('signal', signal, 'an AbortSignal')
+  for (const name of ['lookup', 'transport'] as const) {
+    if (options[name] !== undefined && typeof options[name] !== 'function')
+      throw wrong(name, options[name], 'a function')
+  }
+  return {
+    id,
+    signal,
+    perMessageDeflate,
+    clock,
+    lookup: options.lookup ?? lookupBySystem,
+    transport: options.transport,
+    deadlines: checkNumbers('deadlines', options.deadlines, deadlineDefaults, TIMER_MAX_MS),
+    heartbeat: checkNumbers('heartbeat', options.heartbeat, heartbeatDefaults, TIMER_MAX_MS),
+    outbox: checkNumbers('outbox', options.outbox, outboxDefaults, BYTES_MAX),
+    inboundMax: checkNumber('inboundMax', options.inboundMax ?? 1_000, COUNT_MAX),
+    maxPayloadBytes: checkNumber('maxPayloadBytes', options.maxPayloadBytes ?? 16 * 1024 * 1024, BYTES_MAX),
+    recordsMax: checkNumber('recordsMax', options.recordsMax ?? RECORDS_MAX, COUNT_MAX),
+  }
+}
+
+const wrong = (name: string, got: unknown, wants: string): HoldfastError =>
+  new HoldfastError('bad-option', `The option "${name}" is ${describe(got)}; it must be ${wants}.`)
+
+const checkObject = (value: unknown, name: string): void => {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrong(name, value, 'an object')
+}
+
+const refuseUnknown = (given: object, known: readonly string[], where: string): void => {
+  const stranger = Object.keys(given).find((key) => !known.includes(key))
+  if (stranger === undefined) return
+  throw new HoldfastError('bad-option', `"${stranger}" is not one of the ${where}. Known are: ${known.join(', ')}.`)
+}
+
+/** A whole number from 1 to `max`. */
+export const checkNumber = (name: string, value: unknown, max: number): number => {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= max) return value
+  throw wrong(name, value, `a whole number from 1 to ${max}`)
+}
+
+const checkNumbers = <T extends object>(group: string, given: Partial<T> | undefined, defaults: T, max: number): T => {
+  if (given === undefined) return defaults
+  checkObject(given, group)
+  refuseUnknown(given, Object.keys(defaults), group)
+  for (const [key, value] of Object.entries(given)) {
+    if (value !== undefined) checkNumber(`${group}.${key}`, value, max)
+  }
+  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+  return { ...defaults, ...set }
+}

@@ -1,0 +1,95 @@
+/**
+ * Secrets are a type that prints as `***` in every way that JavaScript can print, and a scrubber that takes them out of
+ * texts which others wrote (error messages, close reasons). Both work at the source, before anything is recorded.
+ */
+import { inspect } from 'node:util'
+
+const HIDDEN = '***'
+
+export class Secret {
+  readonly #value: string
+
+  constructor(value: string) {
+    this.#value = value
+  }
+
+  /** The real value. Call it only where it is written to the peer. */
+  reveal(): string {
+    return this.#value
+  }
+
+  toString(): string {
+    return HIDDEN
+  }
+
+  toJSON(): string {
+    return HIDDEN
+  }
+
+  [Symbol.toPrimitive](): string {
+    return HIDDEN
+  }
+
+  [inspect.custom](): string {
+    return HIDDEN
+  }
+}
+
+/** Wraps a token so that no log, error or trace can show it. */
+export const secret = (value: string): Secret => new Secret(value)
+
+export const reveal = (value: string | Secret): string => (value instanceof Secret ? value.reveal() : value)
+
+/** A function that takes secrets out of a text, in the forms in which they travel. */
+export type Scrub = (text: string) => string
+
+/** Shorter values would blank out ordinary words. */
+const SECRET_LENGTH_MIN = 4
+const TEXT_LENGTH_MAX = 512
+/** C0, C1, and the marks that turn lines or text direction: a peer must not write to our terminal (T8). */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it removes
+const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g
+
+export const scrubber = (secrets: Iterable<string>): Scrub => {
+  const forms = new Set<string>()
+  for (const value of secrets) {
+    if (value.length < SECRET_LENGTH_MIN) continue
+    const base64 = Buffer.from(value).toString('base64')
+    for (const form of [value, encodeURIComponent(value), base64, base64.replace(/=+$/, '')]) forms.add(form)
+  }
+  const longestFirst = [...forms].sort((a, b) => b.length - a.length)
+  return (text) => {
+    let clean = text
+    for (const form of longestFirst) clean = clean.replaceAll(form, HIDDEN)
+    clean = clean.replace(URL_IN_TEXT, publicUrl).replace(CONTROL, ' ').trim()
+    return clean.length > TEXT_LENGTH_MAX ? `${clean.slice(0, TEXT_LENGTH_MAX)}…` : clean
+  }
+}
+
+const URL_IN_TEXT = /\b(?:wss?|https?):\/\/[^\s'"<>]+/g
+/** Path parts that are credentials by themselves, such as Telegram's `/bot123:ABC/`. */
+const SECRET_PATH = /\/bot\d+:[^/]+/g
+
+/** A URL as it may be shown: without user, password and the values of its query. */
+export const publicUrl = (text: string): string => {
+  if (!URL.canParse(text)) return HIDDEN
+  const url = new URL(text)
+  url.username = ''
+  url.password = ''
+  url.hash = ''
+  const query = [...url.searchParams.keys()].map((key) => `${encodeURIComponent(key)}=${HIDDEN}`).join('&')
+  return `${url.protocol}//${url.host}${url.pathname.replace(SECRET_PATH, `/bot${HIDDEN}`)}${query && `?${query}`}`
+}
+
+/** Everything secret in a URL: user, password, query values, credential path parts. */
+export const secretsOfUrl = (text: string): string[] => {
+  if (!URL.canParse(text)) return []
+  const url = new URL(text)
+  const path = url.pathname.match(SECRET_PATH) ?? []
+  return [
+    decodeURIComponent(url.username),
+    decodeURIComponent(url.password),
+    ...url.searchParams.values(),
+    ...path.map((part) => part.slice('/bot'.length)),
+  ]
+}

@@ -1,0 +1,32 @@
+/** What every transport is to the rest: a thing that is opened once, moves frames, and is lost once. */
+import type { Fault } from '../../machines/fault.ts'
+import type { Frame } from '../adapter/adapter.ts'
+
+/** The writing end of an open transport. */
+export interface Pipe {
+  send(frame: Frame): void
+  /** Asks the peer's transport layer for a sign of life; `answered(mark)` follows. */
+  ping(mark: string): void
+  /** Bytes written but not yet taken by the kernel. */
+  bufferedBytes(): number
+  /** Says goodbye; `lost` follows when the peer has said it too. */
+  close(): void
+}
+
+/** What a transport tells. After `lost`, or after it was ended from our side, it tells nothing more. */
+export interface TransportListener {
+  /** The socket is open; TLS and the upgrade are still to come. */
+  opened(): void
+  ready(pipe: Pipe): void
+  frame(frame: Frame): void
+  /** Bytes arrived; called once per chunk, after its frames. */
+  inbound(): void
+  answered(mark: string): void
+  /** The kernel took what was buffered. */
+  drained(): void
+  /** `close` is set when the peer sent a close frame. */
+  lost(fault: Fault, close?: { code: number; reason: string }): void
+}
+
+/** Dials and keeps one transport. The returned function ends it at once and leaves nothing behind. */
+export type OpenTransport = (listener: TransportListener) => () => void
