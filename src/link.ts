@@ -219,7 +219,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
 
   #record(event: { type: string }, from: StateName, status: LinkStatus, delayMs: number | undefined): void {
     const name = eventName(event.type)
-    const detail = 'fault' in event ? status.fault?.detail : undefined
+    const detail = 'fault' in event ? (event.fault as Fault).detail : undefined
     const record = this.#recorder.add({
       link: this.id,
       at: this.#options.clock.wall(),
@@ -413,8 +413,9 @@ const eventName = (type: string): string => {
 
 const reasonOf = (event: object, name: string, { state, fault }: LinkStatus): string => {
   if ('reason' in event) return String(event.reason)
-  const blames = 'fault' in event || name.startsWith('after') || state === 'parked'
-  return blames && fault && state !== 'resolving' && state !== 'live' ? fault.code : name
+  if ('fault' in event) return (event.fault as Fault).code
+  const blamed = state === 'backoff' || state === 'parked'
+  return blamed && fault ? fault.code : name
 }
 
 const aborted = (signal: AbortSignal | undefined): HoldfastError =>

@@ -232,6 +232,7 @@ const innermostActivity = (chart: Chart, state: State): string | undefined => {
 
 /** 120000 as `2 min`, 2000 as `2 s`: the largest unit that needs no fraction. */
 export const duration = (ms: number): string => {
+  if (ms >= 3_600_000 && ms % 3_600_000 === 0) return `${ms / 3_600_000} h`
   if (ms >= 60_000 && ms % 60_000 === 0) return `${ms / 60_000} min`
   return ms >= 1_000 && ms % 100 === 0 ? `${ms / 1_000} s` : `${ms} ms`
 }

@@ -7,6 +7,7 @@
 
 import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import type { Behaviour, OnebotEvent, OnebotPeerConfig, PeerRecord } from '../../testing/onebot-peer.ts'
@@ -102,6 +103,7 @@ class ForkedPeer implements PeerProcess {
 
   async restart(): Promise<void> {
     await this.kill()
+    if (!existsSync(this.#entry)) throw new Error(`The peer is not built: there is no ${this.#entry}.`)
     const child = fork(this.#entry, [JSON.stringify(this.#config)], {
       // Flags that our own process was started with are not meant for the child.
       execArgv: [],
@@ -149,7 +151,7 @@ export interface HeldChild {
   thaw(): void
   /** SIGKILL; resolves when the process is gone. */
   kill(): Promise<void>
-  /** Resolves when the process is gone; it is killed if that takes longer than this. */
+  /** Resolves when the process is gone; it is killed if that takes longer than this, or if it is frozen. */
   gone(withinMs: number): Promise<void>
 }
 
@@ -182,7 +184,8 @@ export function holdChild(child: ChildProcess): HeldChild {
     },
     kill,
     gone: async (withinMs) => {
-      if (running()) await once(child, 'exit', { signal: AbortSignal.timeout(withinMs) }).catch(kill)
+      if (guardian) await kill()
+      else if (running()) await once(child, 'exit', { signal: AbortSignal.timeout(withinMs) }).catch(kill)
     },
   }
 }

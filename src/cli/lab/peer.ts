@@ -14,8 +14,9 @@ if (!send) {
   process.exit(2)
 }
 
+// A parent that is just leaving closes the channel at any moment: a report that nobody reads any more is no error.
 const tell = (news: PeerNews): void => {
-  if (process.connected) send(news)
+  if (process.connected) send(news, undefined, undefined, () => undefined)
 }
 
 // Without its parent this process has no purpose. The parent may be gone before the first line of this file ran.

@@ -1,0 +1,114 @@
+#!/usr/bin/env node
+/** The command line: reads the arguments, nothing else. */
+import { createRequire } from 'node:module'
+import { parseArgs } from 'node:util'
+import { isHoldfastError } from '../error.ts'
+import type { Language } from '../explain.ts'
+import { hold, type Protocol, protocols } from './hold.ts'
+import { labFaults } from './lab/faults.ts'
+import { lab } from './lab/lab.ts'
+import { painter } from './print.ts'
+
+const EXIT = { well: 0, failed: 1, usage: 64 } as const
+
+const USAGE = `holdfast keeps a chat bot's connection held.
+
+  holdfast lab [fault …] [--once] [--json]     break a peer in nine ways and watch a bot survive
+  holdfast hold onebot <ws-url> [options]      hold a OneBot v11 implementation (NapCat, Lagrange …)
+  holdfast hold satori <ws-url> [options]      hold a Satori server
+
+Options
+  --token-env NAME   take the access token from this environment variable
+  --id NAME          the link's name in what is printed
+  --once             lab: do not wait for Enter between two faults
+  --json             one JSON object per line
+  --lang en|zh       language of explanations (default: from LANG)
+  --help, --version
+
+Faults of the lab: ${labFaults.map(({ name }) => name).join(', ')}
+`
+
+class UsageError extends Error {}
+
+const readArguments = () => {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        once: { type: 'boolean', default: false },
+        json: { type: 'boolean', default: false },
+        lang: { type: 'string' },
+        id: { type: 'string' },
+        'token-env': { type: 'string' },
+        help: { type: 'boolean', short: 'h', default: false },
+        version: { type: 'boolean', default: false },
+      },
+    })
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error))
+  }
+}
+
+type Values = ReturnType<typeof readArguments>['values']
+
+const run = async (): Promise<number> => {
+  const { values, positionals } = readArguments()
+  const [command, ...rest] = positionals
+  if (values.version) return print(`${version()}\n`)
+  if (values.help || command === 'help') return print(USAGE)
+  const language = languageOf(values.lang)
+  if (command === 'lab') return runLab(rest, values, language)
+  if (command === 'hold') return runHold(rest, values, language)
+  throw new UsageError(command === undefined ? 'A command is missing.' : `"${command}" is not a command.`)
+}
+
+const print = (text: string): number => {
+  process.stdout.write(text)
+  return EXIT.well
+}
+
+const runLab = async (only: string[], { once, json }: Values, language: Language): Promise<number> => {
+  const stranger = only.find((name) => !labFaults.some((fault) => fault.name === name))
+  if (stranger !== undefined) throw new UsageError(`"${stranger}" is not a fault of the lab.`)
+  const alone = once || json || !process.stdin.isTTY
+  const good = await lab({ once: alone, json, language, only }, process.stdout, painter(process.stdout))
+  return good ? EXIT.well : EXIT.failed
+}
+
+const runHold = async ([protocol, url]: string[], values: Values, language: Language): Promise<number> => {
+  if (!isProtocol(protocol)) throw new UsageError(`Say which protocol the peer speaks: ${protocols.join(' or ')}.`)
+  if (url === undefined) throw new UsageError(`Say where the peer is, such as ws://127.0.0.1:3001/.`)
+  const token = tokenFrom(values['token-env'])
+  await hold(
+    { protocol, url, token, id: values.id, json: values.json, language },
+    process.stdout,
+    painter(process.stdout),
+  )
+  return EXIT.well
+}
+
+const isProtocol = (name: string | undefined): name is Protocol => (protocols as readonly unknown[]).includes(name)
+
+const tokenFrom = (name: string | undefined): string | undefined => {
+  if (name === undefined) return undefined
+  const token = process.env[name]
+  if (!token) throw new UsageError(`--token-env ${name}: there is no such environment variable, or it is empty.`)
+  return token
+}
+
+const languageOf = (asked: string | undefined): Language => {
+  if (asked === undefined) return (process.env.LC_ALL || process.env.LANG || '').startsWith('zh') ? 'zh' : 'en'
+  if (asked === 'en' || asked === 'zh') return asked
+  throw new UsageError(`--lang ${asked}: it must be en or zh.`)
+}
+
+const version = (): string => createRequire(import.meta.url)('../package.json').version
+
+try {
+  process.exitCode = await run()
+} catch (error) {
+  const isUsage = error instanceof UsageError || isHoldfastError(error)
+  const text = error instanceof Error ? error.message : String(error)
+  process.stderr.write(`${text}\n${error instanceof UsageError ? `\n${USAGE}` : ''}`)
+  process.exitCode = isUsage ? EXIT.usage : EXIT.failed
+}

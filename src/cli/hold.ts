@@ -1,0 +1,57 @@
+/** `holdfast hold`: holds a real peer until Ctrl-C, and shows what happens to it. */
+import { onebot } from '../adapter/onebot.ts'
+import { satori } from '../adapter/satori.ts'
+import type { Language } from '../explain.ts'
+import { connect, type Link } from '../link.ts'
+import { secret } from '../secret.ts'
+import { type Paint, transitionLine } from './print.ts'
+
+export const protocols = ['onebot', 'satori'] as const
+export type Protocol = (typeof protocols)[number]
+
+export interface HoldOptions {
+  readonly protocol: Protocol
+  readonly url: string
+  readonly token: string | undefined
+  readonly id: string | undefined
+  readonly json: boolean
+  readonly language: Language
+}
+
+/** Resolves when the link has stopped, because a signal asked for it. Throws HoldfastError on a wrong URL or token. */
+export const hold = async (options: HoldOptions, out: NodeJS.WriteStream, paint: Paint): Promise<void> => {
+  const { json, language } = options
+  const link = start(options)
+  const say = (text: string) => out.write(`${text}\n`)
+  link.transitions$.subscribe((record) => {
+    say(json ? JSON.stringify(record) : transitionLine(record, record.elapsedMs, language, paint))
+    if (json || record.to !== 'parked') return
+    say(paint('red', link.explain({ language }).text))
+    say(language === 'zh' ? '更正后发送 SIGHUP 恢复。' : 'When it is put right, resume it: kill -HUP this process.')
+  })
+  const stop = () => {
+    // asked a second time: do not wait for what is left to deliver
+    void link.stop(link.status.state === 'closing' ? { drainMs: 0 } : {})
+  }
+  const resume = () => link.resume()
+  process.on('SIGINT', stop).on('SIGTERM', stop).on('SIGHUP', resume)
+  try {
+    await ended(link)
+  } finally {
+    process.off('SIGINT', stop).off('SIGTERM', stop).off('SIGHUP', resume)
+  }
+}
+
+const start = ({ protocol, url, token, id }: HoldOptions): Link => {
+  const named = id === undefined ? {} : { id }
+  const hidden = token === undefined ? undefined : secret(token)
+  if (protocol === 'satori') return connect(satori({ url, ...(hidden && { token: hidden }) }), named) as Link
+  return connect(onebot({ url, ...(hidden && { accessToken: hidden }) }), named) as Link
+}
+
+const ended = (link: Link): Promise<void> =>
+  new Promise((resolve) => {
+    link.state$.subscribe({ complete: resolve })
+    // nobody reads the messages here: take them, so that none counts as dropped
+    link.inbound$.subscribe()
+  })
