@@ -28,12 +28,13 @@ interface CurveShape {
  * - vacant: most restarts end within half a minute, so the first 31 dials come at most 1.4 s apart and the link is back
  *   within a second of the peer; then 5 s, so that no minute holds more than 40 dials.
  * - dropped: the floor of ¾ keeps even the unluckiest draw at 10 dials in the first minute.
- * - costly: 120 s with a floor of ½ stays under 1,000 session starts a day against a peer that dies after every welcome.
+ * - costly: 120 s with a floor of ¾ stays under 1,000 session starts a day against a peer that dies after every welcome,
+ *   even for an id whose every draw is the least.
  */
 export const curves: Record<Curve, CurveShape> = {
   vacant: { baseMs: 250, capMs: 1_400, floor: 0.75, patience: { after: 31, capMs: 5_000 } },
   dropped: { baseMs: 1_000, capMs: 12_000, floor: 0.75 },
-  costly: { baseMs: 1_000, capMs: 120_000, floor: 0.5 },
+  costly: { baseMs: 1_000, capMs: 120_000, floor: 0.75 },
 }
 
 /** Counters stop here; beyond it no curve changes any more. It keeps the chart's state space finite. */

@@ -334,3 +334,12 @@ export interface Fault {
 }
 
 export const kindOf = (fault: Fault): FaultKind => faults[fault.code].kind
+
+/** Adapters may be written in plain JavaScript: what they call a fault is looked at before the chart believes it. */
+export const isFault = (value: unknown): value is Fault => {
+  if (typeof value !== 'object' || value === null) return false
+  const { code, retryAfterMs } = value as Partial<Fault>
+  return (
+    typeof code === 'string' && Object.hasOwn(faults, code) && ['undefined', 'number'].includes(typeof retryAfterMs)
+  )
+}

@@ -18,7 +18,7 @@
  */
 import { assign, fromEventObservable, setup } from 'xstate'
 import { attemptOf, backoffDelay, curveOf, deadlines, nothingSpent, type Spent, spend } from './delay.ts'
-import { type Fault, type FaultCode, kindOf } from './fault.ts'
+import { type Fault, type FaultCode, isFault, kindOf } from './fault.ts'
 
 /** Why a waiting link may dial before its time: the one fact that carries a reason of its own. */
 export type Invitation = 'operator' | 'peer-arrived' | 'endpoint-recovered' | 'network-changed' | 'awoke'
@@ -63,7 +63,7 @@ const input = ({ context }: { context: LinkContext }): ActivityInput => ({
 })
 
 const faultOf = (event: object, fallback: Fault | null): Fault | null =>
-  'fault' in event ? (event.fault as Fault) : fallback
+  !('fault' in event) ? fallback : isFault(event.fault) ? event.fault : { code: 'unknown' }
 
 const blame = <C extends FaultCode>(code: C) => ({ type: 'blame', params: { code } }) as const
 
@@ -101,8 +101,9 @@ export const linkMachine = setup({
   },
   guards: {
     needsPerson: ({ context, event }) => needsPerson(faultOf(event, null), context.fault),
-    notToldToWait: ({ context }) => context.fault?.retryAfterMs === undefined,
-    stillImpaired: ({ context }) => context.fault !== null && kindOf(context.fault) === 'impaired',
+    notToldToWait: ({ context }) => !((context.fault?.retryAfterMs ?? 0) > 0),
+    /** Being live clears the fault, so what suspect finds there is what the account reported since. */
+    stillImpaired: ({ context }) => context.fault !== null,
   },
   delays: {
     ...deadlines,
@@ -119,10 +120,15 @@ export const linkMachine = setup({
       actions: blame('held'),
       description: 'a person wants it quiet',
     },
+    // XState ends an actor for good when the failure of a child meets no arrow, even of a child that was left already.
+    'xstate.error.actor.resolver': {},
+    'xstate.error.actor.transport': {},
+    'xstate.error.actor.heartbeat': {},
+    'xstate.error.actor.drain': {},
   },
   states: {
     resolving: {
-      invoke: { src: 'resolver', input, onDone: endedByItself, onError: endedByItself },
+      invoke: { id: 'resolver', src: 'resolver', input, onDone: endedByItself, onError: endedByItself },
       on: {
         'endpoint.resolved': { target: 'attached', description: 'there is an address to dial' },
         'endpoint.failed': [
@@ -135,7 +141,7 @@ export const linkMachine = setup({
 
     attached: {
       initial: 'connecting',
-      invoke: { src: 'transport', input, onDone: endedByItself, onError: endedByItself },
+      invoke: { id: 'transport', src: 'transport', input, onDone: endedByItself, onError: endedByItself },
       on: {
         'transport.lost': [
           { guard: 'needsPerson', target: 'parked', actions: 'noteFault', description: 'no retry can help' },
@@ -154,7 +160,7 @@ export const linkMachine = setup({
 
         session: {
           initial: 'registered',
-          invoke: { src: 'heartbeat', input, onDone: endedByItself, onError: endedByItself },
+          invoke: { id: 'heartbeat', src: 'heartbeat', input, onDone: endedByItself, onError: endedByItself },
           on: {
             'operator.stop': { target: 'closing', description: 'deliver what waits, then say goodbye' },
           },
@@ -168,6 +174,7 @@ export const linkMachine = setup({
             },
             live: {
               tags: 'sendable',
+              entry: 'clearFault',
               on: {
                 'heartbeat.missed': { target: 'degraded.suspect', description: 'a probe went unanswered' },
                 'account.impaired': { target: 'degraded.impaired', actions: 'noteFault' },
@@ -181,6 +188,8 @@ export const linkMachine = setup({
               states: {
                 suspect: {
                   on: {
+                    'account.impaired': { actions: 'noteFault', description: 'known once the probe is answered' },
+                    'account.recovered': { actions: 'clearFault', description: 'known once the probe is answered' },
                     'heartbeat.seen': [
                       { guard: 'stillImpaired', target: 'impaired', description: 'alive, but as useless as before' },
                       { target: '#link.attached.session.live', description: 'a false alarm' },
@@ -190,7 +199,7 @@ export const linkMachine = setup({
                 },
                 impaired: {
                   on: {
-                    'account.recovered': { target: '#link.attached.session.live', actions: 'clearFault' },
+                    'account.recovered': '#link.attached.session.live',
                     'account.impaired': { actions: 'noteFault', description: 'impaired in another way' },
                     'heartbeat.missed': { target: 'suspect', description: 'a probe went unanswered' },
                   },
@@ -201,12 +210,14 @@ export const linkMachine = setup({
         },
 
         closing: {
-          invoke: { src: 'drain', input, onDone: '#link.stopped', onError: '#link.stopped' },
+          invoke: { id: 'drain', src: 'drain', input, onDone: '#link.stopped', onError: '#link.stopped' },
           on: {
             'transport.lost': {
               target: '#link.stopped',
               description: 'all is said, and the peer has said goodbye too',
             },
+            'xstate.done.actor.transport': { target: '#link.stopped', description: 'the transport is no more' },
+            'xstate.error.actor.transport': { target: '#link.stopped', description: 'the transport is no more' },
             'operator.stop': { target: '#link.stopped', description: 'asked twice: now' },
             'operator.hold': {},
           },

@@ -156,10 +156,8 @@ export const converse = (
     begun({
       pulse: { inbound$, changed$, rhythm: () => rhythm, waiting: () => outbox.awaitsProof, probe },
       writer: {
-        write: (frame) => {
-          pipe?.send(frame)
-          changed$.next()
-        },
+        write: (frame) => pipe?.send(frame),
+        awaitProof: () => changed$.next(),
         mark: (mark) => pipe?.ping(`${MARK}${mark}`),
         hasRoom: () => pipe !== undefined && pipe.bufferedBytes() < BUFFERED_MAX,
         request: (outgoing, signal) => ports.request(outgoing, signal, scrub),
@@ -169,8 +167,9 @@ export const converse = (
     return ports.open(endpoint)(listener)
   })
 
-const faultOf = (code: FaultCode, detail: string | undefined): Fault =>
-  detail === undefined ? { code } : { code, detail }
+/** Adapters may be plain JavaScript: what they call a detail is made a text. */
+const faultOf = (code: FaultCode, detail: unknown): Fault =>
+  detail === undefined ? { code } : { code, detail: String(detail) }
 
 const waitOf = (retryAfterMs: number | undefined) => (retryAfterMs === undefined ? {} : { retryAfterMs })
 

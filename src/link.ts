@@ -322,7 +322,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     })
   }
 
-  async send(message: Out, options: SendOptions = {}): Promise<Receipt> {
+  send(message: Out, options: SendOptions = {}): Promise<Receipt> {
     const { encode, name } = this.#adapter
     if (!encode) throw new HoldfastError('bad-option', `The adapter "${name}" has no send(); use call().`)
     const ticket = checkTicket(options, SEND_WITHIN_MS)

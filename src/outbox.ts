@@ -34,6 +34,8 @@ export const outboxDefaults: OutboxOptions = { messagesMax: 1_000, bytesMax: 8 *
 /** The live conversation as the outbox needs it. */
 export interface Writer {
   write(frame: Frame): void
+  /** Told when the first message begins to wait for its proof. */
+  awaitProof(): void
   /** Sends a ping; `proven(mark)` follows when the peer answers. */
   mark(mark: number): void
   hasRoom(): boolean
@@ -53,7 +55,7 @@ interface Entry {
   readonly withinMs: number
   readonly expiresAt: number
   readonly idempotent: boolean
-  readonly settle: (settled: Settled) => void
+  readonly resolve: (settled: Settled) => void
   http?: AbortController
 }
 
@@ -96,43 +98,37 @@ export class Outbox {
   }
 
   /** Settles exactly once; never rejects. `make` encodes the message under a key that no other message has. */
-  put(make: (key: string) => Outgoing, ticket: Ticket): Promise<Settled> {
-    return new Promise((resolve) => {
-      this.#counts.entered++
-      const settle = (settled: Settled) => {
-        this.#counts[settled.fate]++
-        resolve(settled)
-      }
-      const key = ticket.idempotencyKey ?? `h${(this.#keys++).toString(36)}`
-      const entry = this.#enter(key, make, ticket, settle)
-      if (!entry) return
-      this.#bytes += entry.bytes
-      if (this.#writer?.hasRoom() && this.#waiting.size === 0) this.#write(entry, this.#writer)
-      else this.#waiting.set(key, entry)
-      this.#sweepBy(entry.expiresAt)
-    })
+  put(make: (key: string) => Outgoing, { withinMs, idempotencyKey }: Ticket): Promise<Settled> {
+    this.#counts.entered++
+    const key = idempotencyKey ?? `h${this.#keys++}`
+    const encoded = this.#encode(key, make)
+    if (typeof encoded === 'string') {
+      this.#counts.refused++
+      return Promise.resolve({ fate: 'refused', detail: encoded })
+    }
+    const expiresAt = this.#clock.now() + withinMs
+    const { promise, resolve } = withResolvers<Settled>()
+    const entry = { key, ...encoded, withinMs, expiresAt, idempotent: idempotencyKey !== undefined, resolve }
+    this.#bytes += entry.bytes
+    if (this.#waiting.size === 0 && this.#writer?.hasRoom()) this.#write(entry, this.#writer)
+    else this.#waiting.set(key, entry)
+    this.#sweepBy(expiresAt)
+    return promise
   }
 
-  #enter(key: string, make: (key: string) => Outgoing, ticket: Ticket, settle: Entry['settle']): Entry | undefined {
-    const refuse = (detail: string) => settle({ fate: 'refused', detail })
+  /** The message as it will be written, or why it is refused. */
+  #encode(key: string, make: (key: string) => Outgoing): Pick<Entry, 'outgoing' | 'bytes'> | string {
     const { messagesMax, bytesMax } = this.#options
-    if (this.#closed !== undefined) return void refuse(this.#closed)
-    if (this.#waiting.has(key) || this.#written.has(key))
-      return void refuse('a message with this key is already waiting')
-    if (this.#waiting.size + this.#written.size >= messagesMax)
-      return void refuse(`the outbox is full (${messagesMax} messages)`)
-    let outgoing: Outgoing
-    let bytes: number
+    if (this.#closed !== undefined) return this.#closed
+    if (this.#waiting.has(key) || this.#written.has(key)) return 'a message with this key is already waiting'
+    if (this.#waiting.size + this.#written.size >= messagesMax) return `the outbox is full (${messagesMax} messages)`
     try {
-      outgoing = make(key)
-      bytes = sizeOf(outgoing)
+      const outgoing = make(key)
+      const bytes = sizeOf(outgoing)
+      return this.#bytes + bytes > bytesMax ? `the outbox is full (${bytesMax} bytes)` : { outgoing, bytes }
     } catch (error) {
-      return void refuse(`it cannot be encoded: ${error instanceof Error ? error.message : String(error)}`)
+      return `it cannot be encoded: ${error instanceof Error ? error.message : String(error)}`
     }
-    if (this.#bytes + bytes > bytesMax) return void refuse(`the outbox is full (${bytesMax} bytes)`)
-    const { withinMs, idempotencyKey } = ticket
-    const expiresAt = this.#clock.now() + withinMs
-    return { key, outgoing, bytes, withinMs, expiresAt, idempotent: idempotencyKey !== undefined, settle }
   }
 
   /** The link is live: write what waits, and then as it comes. */
@@ -156,6 +152,7 @@ export class Outbox {
 
   #write(entry: Entry, writer: Writer): void {
     this.#written.set(entry.key, entry)
+    if (this.#written.size === 1) writer.awaitProof()
     const { outgoing } = entry
     if ('http' in outgoing) {
       this.#request(entry, outgoing, writer)
@@ -211,8 +208,13 @@ export class Outbox {
 
   #settleWritten(entry: Entry, settled: Settled): void {
     if (!this.#written.delete(entry.key)) return
+    this.#settle(entry, settled)
+  }
+
+  #settle(entry: Entry, settled: Settled): void {
     this.#bytes -= entry.bytes
-    entry.settle(settled)
+    this.#counts[settled.fate]++
+    entry.resolve(settled)
     this.#noticeEmpty()
   }
 
@@ -264,9 +266,7 @@ export class Outbox {
 
   #settleWaiting(entry: Entry, settled: Settled): void {
     if (!this.#waiting.delete(entry.key)) return
-    this.#bytes -= entry.bytes
-    entry.settle(settled)
-    this.#noticeEmpty()
+    this.#settle(entry, settled)
   }
 
   /** One timer for all deadlines: it is moved only when a message has to be looked at earlier than any before. */
@@ -304,6 +304,15 @@ export class RequestError extends Error {
     super(message)
     this.delivered = delivered
   }
+}
+
+/** Promise.withResolvers of ES2024, which Node 20 lacks. */
+const withResolvers = <T>() => {
+  let resolve!: (value: T) => void
+  const promise = new Promise<T>((settle) => {
+    resolve = settle
+  })
+  return { promise, resolve }
 }
 
 const sizeOf = (outgoing: Outgoing): number => {

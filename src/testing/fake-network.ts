@@ -15,6 +15,8 @@ export class FakeTransport {
   /** What the link wrote, oldest first. */
   readonly sent: Frame[] = []
   ended = false
+  /** What the kernel has not taken yet: with a lot of it the link writes no more until `drain()`. */
+  bufferedBytes = 0
   /** Milliseconds of the clock at which the link dialed. */
   readonly dialedAt: number
   readonly #listener: TransportListener
@@ -47,6 +49,11 @@ export class FakeTransport {
     this.#listener.inbound()
   }
 
+  drain(): void {
+    this.bufferedBytes = 0
+    this.#listener.drained()
+  }
+
   lose(fault: Fault, close?: { code: number; reason: string }): void {
     this.#listener.lost(fault, close)
   }
@@ -73,7 +80,7 @@ export class FakeTransport {
       this.#network.heard(this, frame)
     },
     ping: (mark) => this.#network.pinged(this, mark),
-    bufferedBytes: () => 0,
+    bufferedBytes: () => this.bufferedBytes,
     close: () => this.#network.closed(this),
   }
 }
