@@ -1,0 +1,122 @@
+/** What is left behind: after many reconnects, after stop(), and at the end of a process. */
+import { spawn } from 'node:child_process'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { onebot } from '../../src/adapter/onebot.ts'
+import { connect, type Link } from '../../src/link.ts'
+import { type OnebotPeer, startOnebotPeer } from '../../src/testing/onebot-peer.ts'
+import { ms, type Report } from './report.ts'
+
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+
+const RECONNECTS = 500
+const WARM_UP = 50
+
+const heapBytes = async (): Promise<number> => {
+  for (let i = 0; i < 3; i++) {
+    collect()
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  return process.memoryUsage().heapUsed
+}
+
+const resources = (): string =>
+  process
+    .getActiveResourcesInfo()
+    .filter((kind) => kind !== 'TTYWrap' && kind !== 'PipeWrap' && kind !== 'Immediate')
+    .sort()
+    .join(' ')
+
+const until = (link: Link, state: string): Promise<void> =>
+  new Promise((resolve) => {
+    const subscription = link.state$.subscribe((status) => {
+      if (status.state !== state) return
+      queueMicrotask(() => subscription.unsubscribe())
+      resolve()
+    })
+  })
+
+const reconnect = async (peer: OnebotPeer, link: Link, times: number) => {
+  for (let i = 0; i < times; i++) {
+    peer.cut()
+    await until(link, 'backoff')
+    link.retry()
+    await until(link, 'live')
+  }
+}
+
+const manyReconnects = async (report: Report) => {
+  const before = resources()
+  const peer = await startOnebotPeer()
+  const link = connect(onebot({ url: peer.url })) as Link
+  await link.ready()
+  await reconnect(peer, link, WARM_UP)
+  const held = resources()
+  const heapBefore = await heapBytes()
+  await reconnect(peer, link, RECONNECTS)
+  const grown = (await heapBytes()) - heapBefore
+  report(`${RECONNECTS} reconnects: heap growth`, `${Math.round(grown / 1024)} KiB`, '< 1 MB', grown < 1_000_000)
+  const same = resources() === held
+  report(`${RECONNECTS} reconnects: timers and sockets`, same ? 'as before' : resources(), 'as before', same)
+  await link.stop()
+  await peer.close()
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  report('after stop(): timers and sockets', resources() || 'none', before || 'none', resources() === before)
+}
+
+const stops = async (report: Report) => {
+  const states = {
+    backoff: { behaviour: { refuse: 503 } },
+    handshaking: { behaviour: 'silent' },
+    live: { behaviour: 'healthy' },
+    parked: { behaviour: { refuse: 401 } },
+  } as const
+  for (const [state, config] of Object.entries(states)) {
+    const peer = await startOnebotPeer(config)
+    const link = connect(onebot({ url: peer.url })) as Link
+    await until(link, state)
+    const begun = performance.now()
+    await link.stop()
+    const took = performance.now() - begun
+    report(`stop() from ${state}`, ms(took), '<= 4 s', took <= 4_000)
+    await peer.close()
+  }
+  const peer = await startOnebotPeer()
+  const link = connect(onebot({ url: peer.url })) as Link
+  await link.ready()
+  peer.behave('silent')
+  const begun = performance.now()
+  await link.stop()
+  const took = performance.now() - begun
+  report('stop() from live, peer frozen', ms(took), '<= 4 s', took <= 4_000)
+  await peer.close()
+}
+
+const SCRIPT = `
+import { connect } from './dist/index.mjs'
+import { onebot } from './dist/onebot.mjs'
+const link = connect(onebot({ url: process.argv[1] }))
+await link.ready().catch(() => undefined)
+await link.stop()
+console.log('stopped')
+`
+
+const exits = async (report: Report) => {
+  const peer = await startOnebotPeer()
+  const child = spawn(process.execPath, ['--input-type=module', '-e', SCRIPT, peer.url])
+  let stoppedAt = 0
+  child.stdout.on('data', () => {
+    stoppedAt = performance.now()
+  })
+  await new Promise((resolve) => child.once('exit', resolve))
+  const took = stoppedAt === 0 ? Number.POSITIVE_INFINITY : performance.now() - stoppedAt
+  report('after stop() the process exits by itself within', ms(took), '<= 1 s', took <= 1_000)
+  await peer.close()
+}
+
+export const bench = async (report: Report): Promise<void> => {
+  await manyReconnects(report)
+  await stops(report)
+  await exits(report)
+}
