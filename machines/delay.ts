@@ -18,6 +18,8 @@ interface CurveShape {
   readonly capMs: number
   /** The delay is drawn from [floor × d, d]. */
   readonly floor: number
+  /** The cap grows by so much with each dial. */
+  readonly creepMs?: number
   /** After so many dials the cap rises: what has not come back by then will not come back soon. */
   readonly patience?: { readonly after: number; readonly capMs: number }
 }
@@ -25,20 +27,20 @@ interface CurveShape {
 /**
  * Three curves, by what a dial costs the other side. Each number answers to a bound that `npm run bench:link` measures:
  *
- * - vacant: most restarts end within half a minute, so the first 31 dials come at most 1.4 s apart and the link is back
- *   within a second of the peer; then 5 s, so that no minute holds more than 40 dials.
+ * - vacant: most restarts end within half a minute, so the first 33 dials come about a second apart and the link is back
+ *   within a second of the peer; then 6 s, so that the first minute holds 40 dials at most, whatever the jitter draws.
  * - dropped: the floor of ¾ keeps even the unluckiest draw at 10 dials in the first minute.
  * - costly: 120 s with a floor of ¾ stays under 1,000 session starts a day against a peer that dies after every welcome,
  *   even for an id whose every draw is the least.
  */
 export const curves: Record<Curve, CurveShape> = {
-  vacant: { baseMs: 250, capMs: 1_400, floor: 0.75, patience: { after: 31, capMs: 5_000 } },
+  vacant: { baseMs: 250, capMs: 950, creepMs: 10, floor: 0.85, patience: { after: 33, capMs: 6_000 } },
   dropped: { baseMs: 1_000, capMs: 12_000, floor: 0.75 },
   costly: { baseMs: 1_000, capMs: 120_000, floor: 0.75 },
 }
 
 /** Counters stop here; beyond it no curve changes any more. It keeps the chart's state space finite. */
-export const SPENT_MAX = 32
+export const SPENT_MAX = 36
 
 /** A peer that asks for more than this is not believed. */
 export const RETRY_AFTER_MAX_MS = 3_600_000
@@ -91,9 +93,9 @@ export const attemptOf = (spent: Spent): number => 1 + spent.vacant + spent.drop
  */
 export const backoffDelay = (id: string, spent: Spent, fault: Fault | null): number => {
   const curve = curveOf(fault)
-  const { baseMs, capMs, floor, patience } = curves[curve]
+  const { baseMs, capMs, creepMs = 0, floor, patience } = curves[curve]
   const n = Math.max(1, spent[curve])
-  const cap = patience && n > patience.after ? patience.capMs : capMs
+  const cap = patience && n > patience.after ? patience.capMs : capMs + creepMs * n
   const full = Math.min(cap, baseMs * 2 ** (n - 1))
   const own = full * (floor + (1 - floor) * jitter(id, attemptOf(spent)))
   const asked = clampRetryAfter(fault?.retryAfterMs)

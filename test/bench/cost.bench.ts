@@ -54,6 +54,7 @@ const refusals = async (report: Report) => {
     await peer.close()
   }
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
+  await new Promise((resolve) => server.once('listening', resolve))
   server.on('connection', (socket) => socket.on('message', () => socket.close(4004, 'invalid token')))
   const { port } = server.address() as { port: number }
   const link = connect(satori({ url: `ws://127.0.0.1:${port}/v1/events`, token: 'wrong-token' }), { id: 'bot' }) as Link
