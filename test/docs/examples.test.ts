@@ -1,0 +1,128 @@
+/** What the docs show runs as it stands there. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterEach, describe, expect, test } from 'vitest'
+import { WebSocketServer } from 'ws'
+import { type OnebotPeer, privateMessage, startOnebotPeer } from '../../src/testing/onebot-peer.ts'
+
+const block = (file: string, name: string): string => {
+  const found = new RegExp(`\`\`\`js ${name}\n([\\s\\S]*?)\`\`\``).exec(readFileSync(file, 'utf8'))
+  if (!found) throw new Error(`${file} has no block "${name}"`)
+  return found[1]!
+}
+
+const running: (() => void)[] = []
+afterEach(() => {
+  for (const end of running.splice(0)) end()
+})
+
+/** Runs a module with the package's own name resolvable, as in a project that installed it. */
+const runModule = (source: string, env: Record<string, string> = {}) => {
+  const child = spawn(process.execPath, ['--input-type=module', '-e', source], { env: { ...process.env, ...env } })
+  running.push(() => child.kill('SIGKILL'))
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk) => {
+      output += chunk
+    })
+  }
+  const saw = async (text: string) => {
+    while (!output.includes(text)) {
+      if (child.exitCode !== null) throw new Error(`it ended without "${text}": ${output}`)
+      await pause(20)
+    }
+  }
+  return { child, saw, output: () => output }
+}
+
+const until = async (condition: () => boolean) => {
+  while (!condition()) await pause(20)
+}
+
+describe.each(['README.md', 'README.zh-CN.md'])('the quick start of %s', (file) => {
+  test('has ten lines, answers a message, and survives a peer that goes away', async () => {
+    const source = block(file, 'quickstart')
+    expect(source.trim().split('\n').filter(Boolean).length).toBeLessThanOrEqual(10)
+    const peer: OnebotPeer = await startOnebotPeer({ token: 'a-token' })
+    running.push(() => void peer.close())
+    const { saw } = runModule(source, { ONEBOT_URL: peer.url, ONEBOT_TOKEN: 'a-token' })
+    await saw('qq-main is live')
+    peer.emit(privateMessage('ping', 42))
+    await saw('delivered')
+    expect(peer.records).toContainEqual(
+      expect.objectContaining({ kind: 'action', action: 'send_msg', params: { user_id: 42, message: 'pong' } }),
+    )
+    peer.cut()
+    await saw('waiting before the next dial')
+    await until(() => peer.connections === 1)
+  })
+})
+
+describe('the adapter of docs/adapters.md', () => {
+  const source = block('docs/adapters.md', 'adapter')
+
+  /** The server that the page describes. */
+  const startServer = async () => {
+    const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
+    running.push(() => {
+      for (const socket of server.clients) socket.terminate()
+      server.close()
+    })
+    const said: string[] = []
+    server.on('connection', (socket) => {
+      const tell = (frame: object) => socket.send(JSON.stringify(frame))
+      tell({ op: 'hello', beatMs: 2_000 })
+      socket.on('message', (raw) => {
+        const { op, token, text, key } = JSON.parse(String(raw))
+        if (op === 'login' && token !== 'right') socket.close(4001, 'no')
+        else if (op === 'login') {
+          tell({ op: 'welcome' })
+          tell({ op: 'message', text: 'welcome to you' })
+        } else if (text === 'rude') tell({ op: 'no', re: key, why: 'mind your words' })
+        else {
+          said.push(text)
+          tell({ op: 'ok', re: key, data: said.length })
+        }
+      })
+    })
+    await once(server, 'listening')
+    return { url: `ws://127.0.0.1:${(server.address() as { port: number }).port}/`, said }
+  }
+
+  test('is under 40 lines, holds its server, delivers, refuses one message, and is told a wrong token', async () => {
+    expect(source.trim().split('\n').length).toBeLessThan(40)
+    const { url, said } = await startServer()
+    const { child, saw, output } = runModule(
+      `${source}
+      import { connect } from 'holdfast'
+      const link = connect(mychat({ url: process.env.URL, token: 'right' }))
+      for await (const message of link) { console.log(message.text); break }
+      console.log(JSON.stringify(await link.send('hi')), JSON.stringify(await link.send('rude')))
+      await link.stop()
+      const wrong = connect(mychat({ url: process.env.URL, token: 'wrong' }))
+      await wrong.ready().catch((error) => console.log(error.code, error.fault.code))
+      await wrong.stop()`,
+      { URL: url },
+    )
+    await saw('parked credentials-rejected')
+    await once(child, 'exit')
+    expect(output()).toContain('welcome to you')
+    expect(output()).toContain('{"fate":"delivered","result":1} {"fate":"refused","detail":"mind your words"}')
+    expect(said).toEqual(['hi'])
+  })
+})
+
+describe('the two readmes', () => {
+  const headings = (file: string) =>
+    readFileSync(file, 'utf8')
+      .split('\n')
+      .filter((line) => line.startsWith('#'))
+  const code = (file: string) => readFileSync(file, 'utf8').match(/```[\s\S]*?```/g)
+
+  test('have the same headings and the same code', () => {
+    expect(headings('README.zh-CN.md')).toEqual(headings('README.md'))
+    expect(code('README.zh-CN.md')).toEqual(code('README.md'))
+  })
+})
