@@ -1,4 +1,5 @@
 /** The machines as XState logic, for walks, diagrams and inspectors. The only entry whose types mention xstate. */
+export * from './breaker.ts'
 export * from './delay.ts'
 export * from './fault.ts'
 export * from './link.ts'

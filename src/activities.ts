@@ -1,6 +1,7 @@
 /** The activities of the chart, bound once for all links: each finds the ports of its link by the system it runs in. */
 import { catchError, Observable, of } from 'rxjs'
 import { type Actor, type ActorOptions, createActor, fromEventObservable } from 'xstate'
+import { backoffDelay } from '../machines/delay.ts'
 import type { Fault } from '../machines/fault.ts'
 import { type ActivityInput, type LinkEvent, linkMachine } from '../machines/link.ts'
 import { checkTarget } from './adapter/adapter.ts'
@@ -19,6 +20,8 @@ export interface LinkPorts extends ConversationPorts {
   endpoint: Endpoint | undefined
   /** The one transport, while there is one. */
   conversation: Conversation | undefined
+  /** How long the chart shall stay in backoff, given what it would choose by itself. */
+  readonly wait: (fault: Fault | null, ownMs: number) => number
 }
 
 const portsBySystem = new WeakMap<object, LinkPorts>()
@@ -133,5 +136,7 @@ const boundMachine = linkMachine.provide({
     suspectGrace: deadline('suspectGrace'),
     provenAfter: deadline('provenAfter'),
     closeDeadline: deadline('closeDeadline'),
+    backoffDelay: ({ context: { id, spent, fault }, system }) =>
+      portsOf(system).wait(fault, backoffDelay(id, spent, fault)),
   },
 })

@@ -75,8 +75,13 @@ export const converse = (
     }
     const adapterThrew = (error: unknown) => lose({ code: 'adapter-failed', detail: String(error) })
 
+    /** Events of an ended transport go nowhere by themselves; what goes past the chart has to be held back here. */
+    const unlessEnded = (act: () => void) => {
+      if (!subscriber.closed) act()
+    }
+
     const io: Io<unknown> = {
-      send: (frame) => pipe?.send(frame),
+      send: (frame) => unlessEnded(() => pipe?.send(frame)),
       welcome: (options) => {
         tellInbound({ type: 'peer.welcomed' })
         if (!options?.replaying) tellInbound({ type: 'replay.completed' })
@@ -86,11 +91,9 @@ export const converse = (
         rhythm = { expectMs: clampRhythm(expectMs) ?? rhythm.expectMs, everyMs: clampRhythm(everyMs) ?? rhythm.everyMs }
         changed$.next()
       },
-      deliver: (message) => {
-        if (!subscriber.closed) ports.deliver(message)
-      },
-      answer: (key, result) => outbox.answer(key, result),
-      refuse: (key, detail) => outbox.refuse(key, scrub(detail)),
+      deliver: (message) => unlessEnded(() => ports.deliver(message)),
+      answer: (key, result) => unlessEnded(() => outbox.answer(key, result)),
+      refuse: (key, detail) => unlessEnded(() => outbox.refuse(key, scrub(detail))),
       impaired: (code, detail) => tellInbound({ type: 'account.impaired', fault: faultOf(code, detail) }),
       recovered: () => tellInbound({ type: 'account.recovered' }),
       fail: (code, more) => lose({ ...faultOf(code, more?.detail), ...waitOf(more?.retryAfterMs) }),
@@ -144,9 +147,9 @@ export const converse = (
       },
       answered: (mark) => {
         onlyMalformed = false
-        if (mark.startsWith(MARK)) outbox.proven(Number(mark.slice(MARK.length)))
+        if (mark.startsWith(MARK)) unlessEnded(() => outbox.proven(Number(mark.slice(MARK.length))))
       },
-      drained: () => outbox.flush(),
+      drained: () => unlessEnded(() => outbox.flush()),
       lost: (fault, close) => {
         const meaning = close && judgeClose(dialogue, close)
         lose(meaning ? { ...fault, code: meaning } : fault)

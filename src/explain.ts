@@ -64,7 +64,11 @@ export const explain = (status: LinkStatus, now: number, language: Language = 'e
   const because = becauseOf(state, fault, language)
   const next = NEXT[state][at]
   const wait =
-    inMs === null ? '' : language === 'zh' ? `${(inMs / 1000).toFixed(1)} 秒后` : ` in ${(inMs / 1000).toFixed(1)} s`
+    inMs === null
+      ? ''
+      : language === 'zh'
+        ? `最迟 ${(inMs / 1000).toFixed(1)} 秒后`
+        : ` in ${(inMs / 1000).toFixed(1)} s at the latest`
   const text =
     language === 'zh'
       ? `${status.id} ${IS[state][at]}（第 ${attempt} 次）。${because && `原因：${because}`}接下来：${wait}${next}。`

@@ -40,13 +40,17 @@ export class Inbound<T> implements AsyncIterable<T> {
 
   [Symbol.asyncIterator](): AsyncIterator<T> {
     const queue: T[] = []
-    let wake: (() => void) | undefined
+    /** One for each read that waits: a reader may ask for several messages at once. */
+    const waiting: (() => void)[] = []
+    const wakeAll = () => {
+      for (const wake of waiting.splice(0)) wake()
+    }
     const subscription = this.observable.subscribe({
       next: (message) => {
         this.#keep(queue, message)
-        wake?.()
+        waiting.shift()?.()
       },
-      complete: () => wake?.(),
+      complete: wakeAll,
     })
     const finished = { done: true, value: undefined } as const
     return {
@@ -54,14 +58,15 @@ export class Inbound<T> implements AsyncIterable<T> {
         while (queue.length === 0) {
           if (this.#ended || subscription.closed) return finished
           await new Promise<void>((resolve) => {
-            wake = resolve
+            waiting.push(resolve)
           })
         }
         return { done: false, value: queue.shift() as T }
       },
       return: async () => {
         subscription.unsubscribe()
-        wake?.()
+        queue.length = 0
+        wakeAll()
         return finished
       },
     }

@@ -3,7 +3,7 @@
  * there is lives in the chart; what is kept here are queues and streams.
  */
 import { type Observable, ReplaySubject, Subject } from 'rxjs'
-import { attemptOf, backoffDelay } from '../machines/delay.ts'
+import { attemptOf } from '../machines/delay.ts'
 import type { Fault } from '../machines/fault.ts'
 import { type LinkContext, type LinkEvent, type StateName, stateName } from '../machines/link.ts'
 import { type LinkPorts, makeActor } from './activities.ts'
@@ -11,8 +11,10 @@ import { type Adapter, type Calls, checkAdapter, describe } from './adapter/adap
 import type { FrameCounts } from './conversation.ts'
 import { type ErrorCode, HoldfastError, sentence } from './error.ts'
 import { type Explanation, explain, type Language, type LinkStatus } from './explain.ts'
+import { governorOf, type Seat } from './governor.ts'
 import { Inbound } from './inbound.ts'
 import { http } from './net/request.ts'
+import { hostOf, portOf } from './net/resolve.ts'
 import { Recorder, type Recording, type TransitionRecord } from './observe/recorder.ts'
 import { type CheckedOptions, checkNumber, checkOptions, type LinkOptions } from './options.ts'
 import { type Fate, Outbox, type OutboxCounts, RequestError, type Settled } from './outbox.ts'
@@ -113,6 +115,8 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   #finish: () => void = () => undefined
   #eventsIgnored = 0
   #drainMs: number | undefined
+  #delayMs = 0
+  readonly #seat: Seat
   #latest: object | undefined
   #actor: ReturnType<typeof makeActor>
 
@@ -130,6 +134,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     })
     const beside = http(clock, options.lookup, (delivered, message) => new RequestError(delivered, message))
     this.#closePorts = beside.close
+    this.#seat = governorOf(clock).join(() => this.#order({ type: 'dial.invited', reason: 'endpoint-recovered' }))
     this.#ports = this.#makePorts(beside.request)
     this.#status = { id, state: 'resolving', since: clock.wall(), attempt: 1, fault: null, nextDialAt: null }
     this.#actor = this.#start()
@@ -154,12 +159,21 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
       frames: this.#frames,
       endpoint: undefined,
       conversation: undefined,
+      wait: (fault, ownMs) => {
+        this.#delayMs = this.#seat.wait(this.#endpointKey, fault, ownMs)
+        return this.#delayMs
+      },
       request,
       deliver: (message) => this.#inbound.push(message as In),
       open:
         options.transport ??
         ((endpoint) => openWebSocket({ ...endpoint, clock, maxPayloadBytes, perMessageDeflate, tlsMs, upgradeMs })),
     }
+  }
+
+  get #endpointKey(): string | undefined {
+    const url = this.#ports.endpoint?.target.url
+    return url === undefined ? undefined : `${hostOf(url)}:${portOf(url)}`
   }
 
   #start(): ReturnType<typeof makeActor> {
@@ -191,8 +205,9 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     const from = this.status.state
     const to = stateName(snapshot.value)
     const { context } = snapshot
-    const delayMs = to === 'backoff' ? backoffDelay(context.id, context.spent, context.fault) : undefined
+    const delayMs = to === 'backoff' ? this.#delayMs : undefined
     this.#obey(from, to, context.fault)
+    this.#seat.moved(to, this.#endpointKey)
     const wall = this.#options.clock.wall()
     const status = {
       id: this.id,
@@ -202,8 +217,10 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
       fault: context.fault,
       nextDialAt: delayMs === undefined ? null : wall + delayMs,
     }
+    // first, so that whoever hears of the transition finds the status that it led to
+    this.#status = status
     if (event.type !== 'xstate.init') this.#record(event, from, status, delayMs)
-    this.#show(status)
+    this.#status$.next(status)
     if (to === 'stopped') this.#end()
   }
 

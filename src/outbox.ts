@@ -56,6 +56,8 @@ interface Entry {
   readonly expiresAt: number
   readonly idempotent: boolean
   readonly resolve: (settled: Settled) => void
+  /** It was on a transport that was lost, and waits to be written again. */
+  mayHaveArrived?: boolean
   http?: AbortController
 }
 
@@ -100,7 +102,7 @@ export class Outbox {
   /** Settles exactly once; never rejects. `make` encodes the message under a key that no other message has. */
   put(make: (key: string) => Outgoing, { withinMs, idempotencyKey }: Ticket): Promise<Settled> {
     this.#counts.entered++
-    const key = idempotencyKey ?? `h${this.#keys++}`
+    const key = idempotencyKey ?? this.#freshKey()
     const encoded = this.#encode(key, make)
     if (typeof encoded === 'string') {
       this.#counts.refused++
@@ -114,6 +116,14 @@ export class Outbox {
     else this.#waiting.set(key, entry)
     this.#sweepBy(expiresAt)
     return promise
+  }
+
+  /** Users choose keys too, so one of ours may be taken. */
+  #freshKey(): string {
+    let key: string
+    do key = `h${this.#keys++}`
+    while (this.#waiting.has(key) || this.#written.has(key))
+    return key
   }
 
   /** The message as it will be written, or why it is refused. */
@@ -135,6 +145,8 @@ export class Outbox {
   attach(writer: Writer): void {
     this.#writer = writer
     this.flush()
+    // written before a pause, and not yet under a ping
+    if (this.#unmarked.length > 0) this.#markSoon()
   }
 
   /** The link is no longer live: hold what comes. What was written may still be answered. */
@@ -143,8 +155,11 @@ export class Outbox {
   }
 
   flush(): void {
+    const now = this.#clock.now()
     for (const entry of this.#waiting.values()) {
       if (!this.#writer?.hasRoom()) return
+      // after a stall of ours the transport may be heard before the timer that gives such a message up
+      if (entry.expiresAt <= now) continue
       this.#waiting.delete(entry.key)
       this.#write(entry, this.#writer)
     }
@@ -181,7 +196,7 @@ export class Outbox {
     const abort = new AbortController()
     entry.http = abort
     writer.request(outgoing, abort.signal).then(
-      (result) => this.answer(entry.key, result),
+      (result) => this.#settleWritten(entry, { fate: 'delivered', result }),
       (error: RequestError) => this.#settleWritten(entry, { fate: error.delivered, detail: error.message }),
     )
   }
@@ -207,7 +222,9 @@ export class Outbox {
   }
 
   #settleWritten(entry: Entry, settled: Settled): void {
-    if (!this.#written.delete(entry.key)) return
+    // a late proof of a message that was given up must not settle the next one under its key
+    if (this.#written.get(entry.key) !== entry) return
+    this.#written.delete(entry.key)
     this.#settle(entry, settled)
   }
 
@@ -231,6 +248,7 @@ export class Outbox {
         continue
       }
       this.#written.delete(entry.key)
+      entry.mayHaveArrived = true
       again.set(entry.key, entry)
     }
     if (again.size > 0) this.#waiting = new Map([...again, ...this.#waiting])
@@ -266,7 +284,7 @@ export class Outbox {
 
   #settleWaiting(entry: Entry, settled: Settled): void {
     if (!this.#waiting.delete(entry.key)) return
-    this.#settle(entry, settled)
+    this.#settle(entry, entry.mayHaveArrived ? { ...settled, fate: 'uncertain' } : settled)
   }
 
   /** One timer for all deadlines: it is moved only when a message has to be looked at earlier than any before. */

@@ -81,14 +81,25 @@ export const publicUrl = (text: string): string => {
   return `${url.protocol}//${url.host}${url.pathname.replace(SECRET_PATH, `/bot${HIDDEN}`)}${query && `?${query}`}`
 }
 
-/** Everything secret in a URL: user, password, query values, credential path parts. */
+/** A URL may hold a percent sign that encodes nothing; then it stands for itself. */
+export const decodePercent = (text: string): string => {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
+
+/** Everything secret in a URL: user, password, both as they travel in a header, query values, credential path parts. */
 export const secretsOfUrl = (text: string): string[] => {
   if (!URL.canParse(text)) return []
   const url = new URL(text)
   const path = url.pathname.match(SECRET_PATH) ?? []
+  const [user, password] = [decodePercent(url.username), decodePercent(url.password)]
   return [
-    decodeURIComponent(url.username),
-    decodeURIComponent(url.password),
+    user,
+    password,
+    `${user}:${password}`,
     ...url.searchParams.values(),
     ...path.map((part) => part.slice('/bot'.length)),
   ]

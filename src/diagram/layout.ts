@@ -42,7 +42,7 @@ export interface Layout {
   /** Dots that mark the state entered first, with the tip of their arrow. */
   readonly initials: readonly { readonly from: Point; readonly to: Point }[]
   /** Room for the orders that hold everywhere. */
-  readonly everywhere: Point
+  readonly everywhere: Box
   readonly legend: Point
 }
 
@@ -62,9 +62,9 @@ const along = (y: number, from: number, to: number, label: Label): Line => ({ po
 /** Heights that several parts share. */
 const rowTop = 196
 const rowBottom = 248
-const basinTop = 680
-const basinBottom = 732
-const deadlines = 580
+const basinTop = 690
+const basinBottom = 742
+const deadlines = 592
 
 const session = 'attached.session'
 const registered = 'attached.session.registered'
@@ -75,8 +75,8 @@ const impaired = 'attached.session.degraded.impaired'
 const closing = 'attached.closing'
 
 export const linkLayout: Layout = {
-  width: 1258,
-  height: 784,
+  width: 1282,
+  height: 796,
   states: {
     resolving: state('way', 34, rowTop, 170, rowBottom),
     'attached.connecting': state('way', 330, rowTop, 442, rowBottom),
@@ -85,15 +85,15 @@ export const linkLayout: Layout = {
     [live]: state('live', 1054, rowTop, 1192, rowBottom),
     [impaired]: state('worse', 858, 382, 978, 430),
     [suspect]: state('worse', 1096, 382, 1204, 430),
-    [closing]: state('end', 1100, 544, 1212, 592),
+    [closing]: state('end', 1100, 558, 1212, 606),
     backoff: state('wait', 34, basinTop, 1042, basinBottom),
     parked: state('person', 34, 40, 170, 92),
     stopped: state('end', 1100, basinTop, 1212, basinBottom),
   },
   frames: {
-    attached: box(300, 136, 1242, 610),
-    [session]: box(792, 150, 1226, 504),
-    [degraded]: { ...box(842, 352, 1216, 476), title: at(1006, 371) },
+    attached: box(300, 136, 1266, 622),
+    [session]: box(792, 150, 1250, 520),
+    [degraded]: { ...box(842, 352, 1240, 494), title: at(1006, 371) },
   },
   initials: [
     { from: at(12, 222), to: at(34, 222) },
@@ -117,11 +117,11 @@ export const linkLayout: Layout = {
     'backoff>resolving': down(144, basinTop, rowBottom, { x: 144, y: 500 }),
     'attached.connecting>backoff': down(386, rowBottom, basinTop, { x: 386, y: deadlines }),
     'attached.handshaking>backoff': down(622, rowBottom, basinTop, { x: 622, y: deadlines }),
-    'attached>backoff': down(725, 610, basinTop, { x: 725, y: 649 }),
+    'attached>backoff': down(725, 622, basinTop, { x: 725, y: 660 }),
     [`${registered}>backoff`]: down(828, rowBottom, basinTop, { x: 828, y: deadlines }),
-    [`${session}>backoff`]: down(920, 504, basinTop, { x: 920, y: 545 }),
+    [`${session}>backoff`]: down(920, 520, basinTop, { x: 920, y: 558 }),
     [`${suspect}>backoff`]: {
-      points: [at(1150, 430), at(1150, 490), at(1012, 490), at(1012, basinTop)],
+      points: [at(1112, 430), at(1112, 507), at(1012, 507), at(1012, basinTop)],
       label: { x: 1012, y: deadlines },
     },
 
@@ -144,14 +144,18 @@ export const linkLayout: Layout = {
     },
     [`${impaired}>${impaired}`]: {
       points: [at(876, 430), at(876, 452), at(900, 452), at(900, 430)],
-      label: { x: 890, y: 467, anchor: 'start' },
+      label: { x: 890, y: 468, anchor: 'start' },
+    },
+    [`${suspect}>${suspect}`]: {
+      points: [at(1162, 430), at(1162, 452), at(1186, 452), at(1186, 430)],
+      label: { x: 1122, y: 468, anchor: 'start' },
     },
 
-    [`${session}>${closing}`]: down(1156, 504, 544, { x: 1148, y: 528, anchor: 'end' }),
-    [`${closing}>stopped`]: down(1156, 592, basinTop, { x: 1148, y: 632, anchor: 'end' }),
+    [`${session}>${closing}`]: down(1156, 520, 558, { x: 1148, y: 543, anchor: 'end' }),
+    [`${closing}>stopped`]: down(1156, 606, basinTop, { x: 1148, y: 644, anchor: 'end' }),
   },
-  everywhere: at(792, 40),
-  legend: at(34, 764),
+  everywhere: box(792, 40, 1250, 100),
+  legend: at(34, 776),
 }
 
 /** Names that the picture and the page that animates it share; the last name of a path tells a state apart. */

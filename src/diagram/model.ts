@@ -90,7 +90,7 @@ const statesOf = (node: AnyStateNode): State[] => [
     initial: initialOf(node),
     final: node.type === 'final',
     tags: [...node.tags],
-    invokes: node.invoke.map((invoke) => activityOf(node, invoke.id)),
+    invokes: node.invoke.map((invoke) => activityOf(node.machine.root, invoke.id)),
     after: node.after.map(({ delay }) => afterOf(node, delay)),
     arrows: arrowsOf(node),
   },
@@ -117,24 +117,32 @@ const arrowsOf = (node: AnyStateNode): Arrow[] =>
     }))
   })
 
+const ended = 'xstate.done.actor.'
+const failed = 'xstate.error.actor.'
+
 /** XState names its own events `xstate.<what>.<whom>`; names may hold dots, so they are compared and never cut. */
 const triggerOf = (node: AnyStateNode, event: string): Trigger => {
   if (event === '') return { kind: 'always', name: '' }
   if (event === `xstate.done.state.${node.id}`) return { kind: 'done', name: '' }
   const delay = node.after.find(({ eventType }) => eventType === event)
   if (delay) return { kind: 'after', ...afterOf(node, delay.delay) }
-  for (const { id } of node.invoke) {
-    if (event === `xstate.done.actor.${id}`) return { kind: 'ended', name: activityOf(node, id) }
-    if (event === `xstate.error.actor.${id}`) return { kind: 'failed', name: activityOf(node, id) }
-  }
+  // A state may name the end of an activity that runs in a state around it, or ran before.
+  if (event.startsWith(ended)) return { kind: 'ended', name: activityOf(node.machine.root, event.slice(ended.length)) }
+  if (event.startsWith(failed))
+    return { kind: 'failed', name: activityOf(node.machine.root, event.slice(failed.length)) }
   return { kind: 'event', name: event }
 }
 
 /** An activity that was written in place has no name of its own, only the id that it runs under. */
-const activityOf = (node: AnyStateNode, id: string): string => {
-  const src: unknown = node.invoke.find((invoke) => invoke.id === id)?.src
+const activityOf = (root: AnyStateNode, id: string): string => {
+  const src = invokesOf(root).find((invoke) => invoke.id === id)?.src
   return typeof src === 'string' && !src.startsWith('xstate.invoke.') ? src : id
 }
+
+const invokesOf = (node: AnyStateNode): { id: string; src: unknown }[] => [
+  ...node.invoke,
+  ...Object.values(node.states as Record<string, AnyStateNode>).flatMap(invokesOf),
+]
 
 const afterOf = (node: AnyStateNode, delay: unknown): After => {
   if (typeof delay === 'number') return { name: `${delay} ms`, ms: delay }

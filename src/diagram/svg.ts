@@ -2,7 +2,7 @@
  * The link as one standalone SVG that follows the reader's light or dark setting. Each state is `n-<state>` and each
  * merged arrow `e-<from>-<to>`, so that a page can light them up.
  */
-import { edgeId, type Label, type Layout, type Line, leafOf, nodeId, type Point } from './layout.ts'
+import { type Box, edgeId, type Label, type Layout, type Line, leafOf, nodeId, type Point } from './layout.ts'
 import {
   type Arrow,
   arrowText,
@@ -159,13 +159,13 @@ const initialOf = (from: Point, to: Point): string =>
   `<g class="initial"><circle cx="${from.x}" cy="${from.y}" r="4"/><path d="M${from.x + 4} ${from.y}L${to.x} ${to.y}"/></g>`
 
 /** Orders that hold in every state would cross every other line: they are told beside the picture. */
-const everywhereOf = (chart: Chart, edges: readonly Edge[], { x, y }: Point): string => {
+const everywhereOf = (chart: Chart, edges: readonly Edge[], { x, y, width, height }: Box): string => {
   const rows = edges.map((edge, index) => {
     const words = `${labelLines(edge).join(' ')} → ${leafOf(edge.to)}`
     const title = `<title>${xml(titleOf({ ...edge, from: chart.id }))}</title>`
     return `<g id="${edgeId(chart.id, edge.to)}" class="edge">${title}<text x="${x + 14 + index * 200}" y="${y + 44}" class="label start">${xml(words)}</text></g>`
   })
-  return `<g class="aside"><rect x="${x}" y="${y}" width="434" height="60" rx="8"/><text x="${x + 14}" y="${y + 23}" class="small">In every state that has no arrow of its own for it</text>${rows.join('')}</g>`
+  return `<g class="aside"><rect x="${x}" y="${y}" width="${width}" height="${height}" rx="8"/><text x="${x + 14}" y="${y + 23}" class="small">In every state that has no arrow of its own for it</text>${rows.join('')}</g>`
 }
 
 const legendOf = ({ x, y }: Point): string =>

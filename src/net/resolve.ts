@@ -19,14 +19,24 @@ export const lookupBySystem: Lookup = (host) =>
     })
   })
 
-/** Addresses of the host of a URL; literals are not looked up. Rejects with the resolver's error. */
+/** Addresses of the host of a URL, one at least; literals are not looked up. Rejects with the resolver's error. */
 export const resolve = async (url: string, lookup: Lookup): Promise<Address[]> => {
   const host = hostOf(url)
   const family = isIP(host)
-  return family === 0 ? lookup(host) : [{ address: host, family: family === 6 ? 6 : 4 }]
+  if (family !== 0) return [{ address: host, family: family === 6 ? 6 : 4 }]
+  const found = await lookup(host)
+  // what c-ares says of a name that exists without an address
+  if (found.length === 0) throw Object.assign(new Error(`${host} has no address`), { code: 'ENODATA' })
+  return found
 }
 
 export const hostOf = (url: string): string => new URL(url).hostname.replace(/^\[|\]$/g, '')
+
+/** Whom the certificate has to name. An address is no name to ask for (RFC 6066, section 3), but it is checked all the same. */
+export const identityOf = (url: string): { host: string; servername: string } => {
+  const host = hostOf(url)
+  return { host, servername: isIP(host) === 0 ? host : '' }
+}
 
 export const portOf = (url: string): number => {
   const { port, protocol } = new URL(url)

@@ -13,7 +13,8 @@ import type { Frame, Target } from '../adapter/adapter.ts'
 import type { Clock, Timer } from '../clock.ts'
 import { faultFrom, faultFromStatus, type Phase } from '../error.ts'
 import { dial } from '../net/dial.ts'
-import { type Address, hostOf, portOf } from '../net/resolve.ts'
+import { type Address, identityOf, portOf } from '../net/resolve.ts'
+import { decodePercent } from '../secret.ts'
 import type { OpenTransport, TransportListener } from './transport.ts'
 
 export interface WebSocketOptions {
@@ -35,6 +36,8 @@ export const openWebSocket =
     const { target, addresses, clock } = options
     let phase: Phase = 'connecting'
     let ended = false
+    /** What broke the socket after the upgrade, if anything did. */
+    let broken: unknown
     let deadline: Timer | undefined
     const undo: (() => void)[] = []
 
@@ -57,8 +60,17 @@ export const openWebSocket =
 
     const own = (socket: Socket) => {
       // also after destroy(): a late error must not become an uncaught exception
-      socket.on('error', fail)
+      socket.on('error', (error) => {
+        // once it is open, ws tells of the end a moment later, and knows what the peer said before the socket broke
+        if (phase === 'open') broken = error
+        else fail(error)
+      })
       undo.push(() => socket.destroy())
+    }
+    const closed = (code: number, reason: string) => {
+      if (code !== ABNORMAL) lose(faultFromClose(code, reason), { code, reason })
+      else if (broken) fail(broken)
+      else lose({ code: 'connection-lost', detail: 'the socket ended without a close frame' })
     }
 
     const upgrade = (socket: Socket) => {
@@ -77,13 +89,15 @@ export const openWebSocket =
         lose(faultFromStatus(response.statusCode ?? 0, response.headers['retry-after'], clock.wall())),
       )
       socket.on('close', () => {
-        // once it is open, ws has the close code and tells it a moment later
         if (phase !== 'open') lose({ code: 'dropped', detail: 'the peer closed the socket before it answered' })
       })
       ws.on('open', () => {
         phase = 'open'
         clock.clearTimeout(deadline)
-        if (!ended) serve(ws, socket, listener, lose)
+        if (!ended) serve(ws, socket, listener, () => ended)
+      })
+      ws.on('close', (code, reason) => {
+        if (phase === 'open') closed(code, reason.toString())
       })
       undo.push(() => ws.terminate())
     }
@@ -91,7 +105,7 @@ export const openWebSocket =
     const secure = (socket: Socket) => {
       phase = 'securing'
       limit(options.tlsMs, 'tls-timeout')
-      const tls = connectTls({ ...target.tls, socket, servername: serverName(target.url), ALPNProtocols: ['http/1.1'] })
+      const tls = connectTls({ ...target.tls, ...identityOf(target.url), socket, ALPNProtocols: ['http/1.1'] })
       own(tls)
       tls.once('secureConnect', () => {
         if (!ended) upgrade(tls)
@@ -116,9 +130,6 @@ export const openWebSocket =
     return end
   }
 
-/** An address is no name to ask a certificate for (RFC 6066, section 3). */
-const serverName = (url: string): string => (/^[\d.]+$|:/.test(hostOf(url)) ? '' : hostOf(url))
-
 const startUpgrade = ({ target, maxPayloadBytes, perMessageDeflate }: WebSocketOptions, socket: Socket): WebSocket => {
   const url = new URL(target.url)
   const { username, password } = url
@@ -135,9 +146,7 @@ const startUpgrade = ({ target, maxPayloadBytes, perMessageDeflate }: WebSocketO
 }
 
 const basicOf = (user: string, password: string): string =>
-  Buffer.from(`${decodeURIComponent(user)}:${decodeURIComponent(password)}`).toString('base64')
-
-type Lose = (fault: Fault, close?: { code: number; reason: string }) => void
+  Buffer.from(`${decodePercent(user)}:${decodePercent(password)}`).toString('base64')
 
 /** RFC 6455, section 7.4.1: there was no close frame, or one without a code. */
 const NO_STATUS = 1005
@@ -147,15 +156,20 @@ const INTERNAL_ERROR = 1011
 const TRY_LATER = 1013
 const VIOLATIONS = new Set([1002, 1003, 1007, 1009, 1010])
 
-const serve = (ws: WebSocket, socket: Socket, listener: TransportListener, lose: Lose) => {
-  ws.on('message', (data: Buffer, isBinary: boolean) => listener.frame(isBinary ? data : data.toString('utf8')))
-  ws.on('pong', (mark: Buffer) => listener.answered(mark.toString('latin1')))
+/** The chunk that is being read may hold more than the frame that ended us: `isOver` is asked each time. */
+const serve = (ws: WebSocket, socket: Socket, listener: TransportListener, isOver: () => boolean) => {
+  ws.on('message', (data: Buffer, isBinary: boolean) => {
+    if (!isOver()) listener.frame(isBinary ? data : data.toString('utf8'))
+  })
+  ws.on('pong', (mark: Buffer) => {
+    if (!isOver()) listener.answered(mark.toString('latin1'))
+  })
   // behind ws's own listener, so the frames of a chunk come before the chunk is reported
-  socket.on('data', () => listener.inbound())
-  socket.on('drain', () => listener.drained())
-  ws.on('close', (code, reason) => {
-    if (code === ABNORMAL) lose({ code: 'connection-lost', detail: 'the socket ended without a close frame' })
-    else lose(faultFromClose(code, reason.toString()), { code, reason: reason.toString() })
+  socket.on('data', () => {
+    if (!isOver()) listener.inbound()
+  })
+  socket.on('drain', () => {
+    if (!isOver()) listener.drained()
   })
   listener.ready({
     send: (frame: Frame) => {
