@@ -1,0 +1,131 @@
+/** The pages of docs/ that are written by `npm run docs`: everything in them that can be read from the code, is. */
+import { curves, deadlines, RETRY_AFTER_MAX_MS } from '../machines/delay.ts'
+import { type FaultKind, type FaultSide, faults } from '../machines/fault.ts'
+import { linkMachine } from '../machines/link.ts'
+import { linkLayout } from '../src/diagram/layout.ts'
+import { mermaidOf } from '../src/diagram/mermaid.ts'
+import { chartOf, duration, edgesOf } from '../src/diagram/model.ts'
+import { svgOf } from '../src/diagram/svg.ts'
+import { deadlineTable, faultTable, markdownTable, stateTable } from '../src/diagram/table.ts'
+
+/** Path in the repository -> text. */
+export const pages = (): Record<string, string> => {
+  const chart = chartOf(linkMachine)
+  return {
+    'docs/link.svg': svgOf(chart, linkLayout),
+    'docs/link.md': linkPage(),
+    'docs/faults.md': faultsPage(),
+  }
+}
+
+const generated = '<!-- Written by `npm run docs`. Change the machines, not this page. -->'
+
+const linkPage = (): string => {
+  const chart = chartOf(linkMachine)
+  const leaves = chart.states.filter(({ initial }) => initial === null)
+  return `${generated}
+
+# The life of one link
+
+A link is one bot's connection. Its whole life is one chart, \`machines/link.ts\`: ${leaves.length} states, the two parts of
+\`degraded\` told apart, and ${edgesOf(chart).length} arrows. This page is drawn from it, so the two cannot disagree.
+
+Whatever happens, a link is either on a deadline, watched by its heartbeat, or openly waiting for a person. The table
+says for each state which of the three it is. Nesting means one thing only, the life of a resource: \`attached\` is the
+life of one transport, \`session\` is the time in which the peer knows us. Leaving a frame ends what runs in it.
+
+![The states of a link and the arrows between them](link.svg)
+
+The same as text that Markdown readers draw:
+
+\`\`\`mermaid
+${mermaidOf(chart).trimEnd()}
+\`\`\`
+
+## States
+
+An event that a state does not name is looked up in the states around it, and at last in the row of any state. If none
+names it, it changes nothing. A name in brackets is a condition; the first row that fits is taken.
+
+${stateTable(chart)}
+
+## Deadlines
+
+${deadlineTable(chart)}
+
+\`backoffDelay\` is worked out from the id of the link, the dials spent so far and the last fault. Each dial doubles the
+wait from the base up to the cap, and a hash of the id takes off a part of it, down to the floor, so that no two links
+march in step. A delay that the peer asked for is a minimum (believed up to ${duration(RETRY_AFTER_MAX_MS)}), plus up to 20 %. Spent dials are
+forgiven after ${duration(deadlines.provenAfter)} in \`live\`.
+
+${curveTable()}
+`
+}
+
+const curveTable = (): string =>
+  markdownTable(
+    ['curve', 'base', 'cap', 'floor', 'after many dials'],
+    Object.entries(curves).map(([name, { baseMs, capMs, creepMs, floor, patience }]) => [
+      `\`${name}\``,
+      duration(baseMs),
+      creepMs ? `${duration(capMs)}, and ${duration(creepMs)} more with each dial` : duration(capMs),
+      `${floor * 100} %`,
+      patience ? `cap ${duration(patience.capMs)} after ${patience.after} dials` : '',
+    ]),
+  )
+
+const kinds: Record<FaultKind, readonly [en: string, zh: string]> = {
+  vacant: [
+    'nothing listens there, so dialing costs nobody anything: the link comes back quickly',
+    '没有程序在监听，重拨不给任何人添负担：很快重连',
+  ],
+  dropped: ['something accepted and let go before it answered', '连接被接受，但在应答之前断开'],
+  costly: ['the peer spent work on us: the link comes back ever more slowly', '对端为我们付出了代价：重连越来越慢'],
+  doubtful: [
+    'probably a person is needed; believed when it happens twice in a row',
+    '很可能需要人来处理；连续出现两次即采信',
+  ],
+  fatal: ['no retry can help: the link parks and waits for a person', '重试无济于事：连接停驻，等待人工处理'],
+  impaired: ['the transport is fine and stays; what lies behind it is not', '传输正常并保持；其背后的部分不正常'],
+}
+
+const sides: Record<FaultSide, readonly [en: string, zh: string]> = {
+  network: ['what lies between', '中间的网络'],
+  peer: ['the other side', '对端'],
+  us: ['this process', '本进程'],
+  person: ['somebody has to change something', '需要有人更改某处'],
+}
+
+const faultsPage = (): string => `${generated}
+
+# Faults · 故障
+
+[English](#english) · [中文](#中文)
+
+## English
+
+Everything that can go wrong with a link has one of these ${Object.keys(faults).length} codes. The kind decides what the link does next, the side
+says who has to change something.
+
+${wordTable(['kind', 'meaning'], kinds, 0)}
+
+${wordTable(['side', 'who'], sides, 0)}
+
+${faultTable('en')}
+
+## 中文
+
+连接可能出现的每一种问题都对应下列 ${Object.keys(faults).length} 个代码之一。类别决定连接接下来怎么做，责任方说明应由谁来更改。
+
+${wordTable(['类别', '含义'], kinds, 1)}
+
+${wordTable(['责任方', '说明'], sides, 1)}
+
+${faultTable('zh')}
+`
+
+const wordTable = (head: string[], words: Record<string, readonly [string, string]>, language: 0 | 1): string =>
+  markdownTable(
+    head,
+    Object.entries(words).map(([name, texts]) => [`\`${name}\``, texts[language]]),
+  )

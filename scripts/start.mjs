@@ -1,0 +1,51 @@
+/**
+ * `npm start`: installs and builds what is missing, then becomes the command line. It does not start a second process:
+ * so there is no signal to pass on, no exit code to copy, and nothing left behind if this one is killed.
+ */
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { commandOf } from './command.mjs'
+import { ensureBuild, ensureDependencies, main, root } from './setup.mjs'
+
+/**
+ * One Ctrl-C may reach us twice: from the terminal, and again from npm, which passes on what it got. The second would
+ * read as "now!" and cut the drain short, so what follows within half a second is taken for the echo that it is.
+ */
+const ignoreEchoes = () => {
+  const emit = process.emit
+  const last = new Map()
+  process.emit = function (name, ...rest) {
+    if (name === 'SIGINT' || name === 'SIGTERM') {
+      const now = performance.now()
+      const echo = now - (last.get(name) ?? Number.NEGATIVE_INFINITY) < 500
+      last.set(name, now)
+      if (echo) return true
+    }
+    return emit.call(this, name, ...rest)
+  }
+}
+
+/**
+ * npm runs us through a shell, and some shells die of a signal without passing it on. Whoever stops npm means us, so
+ * the end of that shell is an order to stop.
+ */
+const leaveWithParent = () => {
+  if (process.env.npm_lifecycle_event === undefined) return
+  const parent = process.ppid
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return
+    clearInterval(watch)
+    process.kill(process.pid, 'SIGTERM')
+  }, 250)
+  watch.unref()
+}
+
+await main(async () => {
+  ensureDependencies()
+  ensureBuild()
+  const cli = join(root, 'dist/cli.mjs')
+  process.argv = [process.execPath, cli, ...commandOf(process.argv.slice(2))]
+  ignoreEchoes()
+  leaveWithParent()
+  await import(pathToFileURL(cli).href)
+})

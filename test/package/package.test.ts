@@ -1,0 +1,111 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Consumer, entries, makeConsumer } from './consumer.ts'
+
+let consumer: Consumer
+beforeAll(() => {
+  consumer = makeConsumer()
+}, 120_000)
+afterAll(() => consumer?.remove())
+
+/** Prints the names of a module, and what loading it did to the process. */
+const report = `
+  const names = Object.keys(module).filter((name) => name !== 'default' && name !== 'module.exports').sort()
+  const globals = Object.getOwnPropertyNames(globalThis).filter((name) => !globalsBefore.includes(name))
+  const listeners = process.eventNames().filter((name) => !listenersBefore.includes(name)).map(String)
+  console.log(JSON.stringify({ names, globals, listeners }))`
+const before = `
+  const globalsBefore = Object.getOwnPropertyNames(globalThis)
+  const listenersBefore = process.eventNames()`
+
+interface Report {
+  readonly names: string[]
+  readonly globals: string[]
+  readonly listeners: string[]
+}
+
+const imported = (entry: string): Report =>
+  JSON.parse(consumer.node(['--input-type=module'], `${before}; const module = await import('${entry}'); ${report}`))
+const required = (entry: string, ...flags: string[]): Report =>
+  JSON.parse(
+    consumer.node(
+      ['--input-type=commonjs', '--no-warnings', ...flags],
+      `(() => { ${before}; const module = require('${entry}'); ${report} })()`,
+    ),
+  )
+
+describe.each(entries)('%s, from the packed package', (entry) => {
+  test('gives the same names to import and to require', () => {
+    const { names } = imported(entry)
+    expect(names.length).toBeGreaterThan(0)
+    expect(required(entry).names).toEqual(names)
+    // What a Node without require(esm) loads: the CommonJS files.
+    expect(required(entry, '--no-experimental-require-module').names).toEqual(names)
+  })
+
+  test('leaves no global and no listener on the process', () => {
+    expect(imported(entry)).toMatchObject({ globals: [], listeners: [] })
+    expect(required(entry, '--no-experimental-require-module')).toMatchObject({ globals: [], listeners: [] })
+  })
+})
+
+test('loading everything keeps no process alive, and what is not exported cannot be reached', () => {
+  const code = `${entries.map((entry) => `require('${entry}')`).join('; ')}; console.log('loaded')`
+  expect(consumer.node(['--no-warnings'], code)).toBe('loaded\n')
+  expect(() => consumer.node(['--no-warnings'], "require('holdfast/dist/index.cjs')")).toThrow('ERR_PACKAGE_PATH')
+})
+
+/** What a bot's author writes on the first day; it is compiled, not run. */
+const bot = `
+import { connect, HoldfastError, isHoldfastError, type Link, type LinkOptions, type LinkStatus, secret } from 'holdfast'
+import { type Adapter, defineAdapter } from 'holdfast/adapter'
+import { onebot } from 'holdfast/onebot'
+import { satori } from 'holdfast/satori'
+
+const options: LinkOptions = { id: 'qq-main' }
+const link = connect(onebot({ url: 'ws://127.0.0.1:3001', accessToken: secret('x') }), options)
+export type Held = Link
+export const state: LinkStatus['state'] = link.status.state
+export const define: (adapter: Adapter) => Adapter = defineAdapter
+export const second = () => connect(satori({ url: 'http://127.0.0.1:5140' }))
+export const run = async (signal: AbortSignal): Promise<void> => {
+  const watch = link.state$.subscribe((status) => console.log(status.state, status.fault?.code))
+  try {
+    await link.ready({ signal })
+    for await (const message of link) console.log(message)
+  } catch (error) {
+    if (isHoldfastError(error)) console.log(error.code, error instanceof HoldfastError)
+  } finally {
+    watch.unsubscribe()
+    await link.stop()
+  }
+}
+// @ts-expect-error a URL is text: the types are really read
+onebot({ url: 3001 })
+// @ts-expect-error there is no such state
+export const wrong: LinkStatus['state'] = 'connected'
+`
+
+const deeper = `
+import { backoffDelay, faults, linkMachine } from 'holdfast/machines'
+import * as testing from 'holdfast/testing'
+
+export const states = Object.keys(linkMachine.root.states)
+export const delay: number = backoffDelay('a', { vacant: 1, dropped: 0, costly: 0 }, { code: 'refused' })
+export const kind: string = faults.refused.kind
+export const clock = testing.heapClock()
+// @ts-expect-error there is no such fault
+backoffDelay('a', { vacant: 1, dropped: 0, costly: 0 }, { code: 'tired' })
+`
+
+describe.each(['node16', 'nodenext'] as const)('types with module %s and the libraries checked too', (module) => {
+  test('the entries that a bot needs, with exact optional properties', () => {
+    const files = { 'bot.mts': bot, 'bot.cts': bot }
+    expect(consumer.compile({ module, exactOptionalPropertyTypes: true, files })).toBe('')
+  })
+
+  // The types of xstate do not compile with exact optional properties, which is why no other entry mentions them.
+  test('the machines and the testing kit', () => {
+    const files = { 'deeper.mts': deeper, 'deeper.cts': deeper }
+    expect(consumer.compile({ module, exactOptionalPropertyTypes: false, files })).toBe('')
+  })
+})
