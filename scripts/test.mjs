@@ -10,6 +10,9 @@ const prepare = () => {
   ensureDependencies()
   const { leftOut } = ensureSystemPackages([
     { command: 'chromium', package: 'chromium', for: 'the tests that draw in a browser' },
+    { command: 'ip', package: 'iproute2', for: 'the network laboratory' },
+    { command: 'python3', package: 'python3', for: 'the network laboratory' },
+    { command: 'openssl', package: 'openssl', for: 'the tests that need certificates' },
   ])
   const peers = join(root, 'test/peers')
   if (existsSync(join(peers, 'package.json'))) ensureDependencies(peers)
