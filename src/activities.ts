@@ -6,7 +6,7 @@ import type { Fault } from '../machines/fault.ts'
 import { type ActivityInput, type LinkEvent, linkMachine } from '../machines/link.ts'
 import { checkTarget } from './adapter/adapter.ts'
 import { type Conversation, type ConversationPorts, converse, type Endpoint } from './conversation.ts'
-import { faultFrom } from './error.ts'
+import { faultFrom, textOf } from './error.ts'
 import { heartbeat } from './heartbeat.ts'
 import { resolve } from './net/resolve.ts'
 import { type CheckedOptions, chartDeadlines, type Deadlines } from './options.ts'
@@ -54,7 +54,7 @@ export const makeActor = (
 const activity = (failed: 'endpoint.failed' | 'transport.lost', run: (ports: LinkPorts) => Observable<LinkEvent>) =>
   fromEventObservable<LinkEvent, ActivityInput>(({ system }) =>
     run(portsOf(system)).pipe(
-      catchError((error) => of({ type: failed, fault: { code: 'engine-failed', detail: String(error) } as const })),
+      catchError((error) => of({ type: failed, fault: { code: 'engine-failed', detail: textOf(error) } as const })),
     ),
   )
 
@@ -81,7 +81,7 @@ const ask = async ({ adapter, options }: LinkPorts, signal: AbortSignal): Promis
     step = 'lookup'
     return { target, addresses: await resolve(target.url, options.lookup), scrub }
   } catch (error) {
-    if (step === 'provider') return { code: 'provider-failed', detail: scrub(String(error)) }
+    if (step === 'provider') return { code: 'provider-failed', detail: scrub(textOf(error)) }
     const fault = faultFrom(error, 'resolving')
     return fault.detail === undefined ? fault : { ...fault, detail: scrub(fault.detail) }
   }

@@ -6,6 +6,7 @@ import { Observable, Subject } from 'rxjs'
 import type { Fault, FaultCode } from '../machines/fault.ts'
 import type { LinkEvent } from '../machines/link.ts'
 import type { Adapter, Dialogue, Frame, HttpOutgoing, Io, Target, Verdict } from './adapter/adapter.ts'
+import { textOf } from './error.ts'
 import { clampRhythm, type Pulse, type Rhythm } from './heartbeat.ts'
 import type { Address } from './net/resolve.ts'
 import type { Outbox, Writer } from './outbox.ts'
@@ -44,7 +45,8 @@ export interface Conversation {
 const BUFFERED_MAX = 1024 * 1024
 
 const MARK = 'm'
-const PROBE = 'p'
+/** Probes travel under the same keys as messages in some protocols, and users choose keys: no one chooses this. */
+const PROBE = 'probe.holdfast.'
 
 /** Subscribing dials; unsubscribing ends the transport at once. `begun` gets the conversation before anything happens. */
 export const converse = (
@@ -60,20 +62,21 @@ export const converse = (
     let pipe: Pipe | undefined
     let rhythm: Rhythm = {}
     let probes = 0
-    /** Whether the chunk that is being read has shown only frames that prove nothing. */
-    let onlyMalformed = false
+    /** The latest mark, and the number of the probe that went before it. */
+    let marked = { mark: 0, after: 0 }
+    /** Whether the frames of the chunk that is being read prove that the peer lives; undefined while there are none. */
+    let proven: boolean | undefined
 
     const tell = (event: LinkEvent) => subscriber.next(event)
-    const lose = (fault: Fault) => {
-      const detail = fault.detail === undefined ? {} : { detail: scrub(fault.detail) }
-      tell({ type: 'transport.lost', fault: { ...fault, ...detail } })
-    }
+    const clean = (fault: Fault): Fault =>
+      fault.detail === undefined ? fault : { ...fault, detail: scrub(fault.detail) }
+    const lose = (fault: Fault) => tell({ type: 'transport.lost', fault: clean(fault) })
     /** Facts of the adapter come from a frame, so the peer is alive: that is told first. */
     const tellInbound = (event: LinkEvent) => {
       inbound$.next()
       tell(event)
     }
-    const adapterThrew = (error: unknown) => lose({ code: 'adapter-failed', detail: String(error) })
+    const adapterThrew = (error: unknown) => lose({ code: 'adapter-failed', detail: textOf(error) })
 
     /** Events of an ended transport go nowhere by themselves; what goes past the chart has to be held back here. */
     const unlessEnded = (act: () => void) => {
@@ -93,15 +96,17 @@ export const converse = (
       },
       deliver: (message) => unlessEnded(() => ports.deliver(message)),
       answer: (key, result) => unlessEnded(() => outbox.answer(key, result)),
-      refuse: (key, detail) => unlessEnded(() => outbox.refuse(key, scrub(detail))),
-      impaired: (code, detail) => tellInbound({ type: 'account.impaired', fault: faultOf(code, detail) }),
+      refuse: (key, detail) => unlessEnded(() => outbox.refuse(key, scrub(textOf(detail)))),
+      impaired: (code, detail) => tellInbound({ type: 'account.impaired', fault: clean(faultOf(code, detail)) }),
       recovered: () => tellInbound({ type: 'account.recovered' }),
       fail: (code, more) => lose({ ...faultOf(code, more?.detail), ...waitOf(more?.retryAfterMs) }),
     }
 
     const begin = (): Dialogue | undefined => {
       try {
-        return adapter.dialogue(io)
+        const dialogue = adapter.dialogue(io)
+        if (typeof dialogue?.frame === 'function') return dialogue
+        throw new TypeError('dialogue() must return an object with a function `frame`')
       } catch (error) {
         adapterThrew(error)
         return undefined
@@ -112,7 +117,8 @@ export const converse = (
 
     const readFrame = (frame: Frame): Verdict | 'failed' => {
       try {
-        return dialogue.frame(frame)
+        const verdict = dialogue.frame(frame)
+        return VERDICTS.has(verdict) ? verdict : 'failed'
       } catch {
         return 'failed'
       }
@@ -120,8 +126,12 @@ export const converse = (
 
     const probe = () => {
       const mark = `${PROBE}${++probes}`
-      if (adapter.probe) pipe?.send(adapter.probe(mark))
-      else pipe?.ping(mark)
+      try {
+        if (adapter.probe) pipe?.send(adapter.probe(mark))
+        else pipe?.ping(mark)
+      } catch (error) {
+        adapterThrew(error)
+      }
     }
 
     const listener: TransportListener = {
@@ -138,16 +148,18 @@ export const converse = (
         if (subscriber.closed) return
         const verdict = readFrame(frame)
         frames[verdict]++
-        onlyMalformed = verdict === 'malformed'
+        proven ||= verdict === 'taken' || verdict === 'unknown'
       },
       // a page of HTML is no heartbeat
       inbound: () => {
-        if (!onlyMalformed) inbound$.next()
-        onlyMalformed = false
+        if (proven !== false) inbound$.next()
+        proven = undefined
       },
       answered: (mark) => {
-        onlyMalformed = false
+        proven = true
         if (mark.startsWith(MARK)) unlessEnded(() => outbox.proven(Number(mark.slice(MARK.length))))
+        // a peer may answer the latest ping alone, and mean all before it (RFC 6455, section 5.5.3)
+        else if (Number(mark.slice(PROBE.length)) > marked.after) unlessEnded(() => outbox.proven(marked.mark))
       },
       drained: () => unlessEnded(() => outbox.flush()),
       lost: (fault, close) => {
@@ -161,20 +173,32 @@ export const converse = (
       writer: {
         write: (frame) => pipe?.send(frame),
         awaitProof: () => changed$.next(),
-        mark: (mark) => pipe?.ping(`${MARK}${mark}`),
+        mark: (mark) => {
+          marked = { mark, after: probes }
+          pipe?.ping(`${MARK}${mark}`)
+        },
         hasRoom: () => pipe !== undefined && pipe.bufferedBytes() < BUFFERED_MAX,
         request: (outgoing, signal) => ports.request(outgoing, signal, scrub),
       },
       close: () => pipe?.close(),
     })
-    return ports.open(endpoint)(listener)
+    try {
+      return ports.open(endpoint)(listener)
+    } catch (error) {
+      lose({ code: 'engine-failed', detail: textOf(error) })
+      return undefined
+    }
   })
+
+const VERDICTS: ReadonlySet<Verdict> = new Set(['taken', 'unknown', 'malformed'])
 
 /** Adapters may be plain JavaScript: what they call a detail is made a text. */
 const faultOf = (code: FaultCode, detail: unknown): Fault =>
-  detail === undefined ? { code } : { code, detail: String(detail) }
+  detail === undefined ? { code } : { code, detail: textOf(detail) }
 
-const waitOf = (retryAfterMs: number | undefined) => (retryAfterMs === undefined ? {} : { retryAfterMs })
+/** Only a time that can be waited is a wait that was asked for. */
+const waitOf = (ms: number | undefined) =>
+  ms !== undefined && ms > 0 && ms < Number.POSITIVE_INFINITY ? { retryAfterMs: ms } : {}
 
 const judgeClose = (dialogue: Dialogue, { code, reason }: { code: number; reason: string }): FaultCode | undefined => {
   try {

@@ -89,11 +89,30 @@ const flatten = (error: unknown, seen = new Set<unknown>()): Cause[] => {
   if (typeof error !== 'object' || error === null) return [{ code: '', syscall: '', text: String(error) }]
   if (seen.has(error) || seen.size >= CAUSES_MAX) return []
   seen.add(error)
-  const { cause, errors, code, syscall, message, name } = error as Record<string, unknown>
+  const { cause, errors, code, syscall, message, name } = fieldsOf(error)
   const inner = [...(Array.isArray(errors) ? errors : []), ...(cause === undefined ? [] : [cause])]
   const leaves = inner.flatMap((each) => flatten(each, seen))
   const own = { code: asText(code), syscall: asText(syscall), text: asText(message) || asText(code) || asText(name) }
   return leaves.some((leaf) => leaf.code) ? leaves : [own, ...leaves]
+}
+
+/** Some errors are not plain data: a getter may throw. */
+const fieldsOf = (error: object): Record<string, unknown> => {
+  try {
+    const { cause, errors, code, syscall, message, name } = error as Record<string, unknown>
+    return { cause, errors, code, syscall, message, name }
+  } catch {
+    return {}
+  }
+}
+
+/** What somebody threw, as a text. Even that may throw: an object can be without a way to be printed. */
+export const textOf = (thrown: unknown): string => {
+  try {
+    return String(thrown)
+  } catch {
+    return 'something that cannot be shown'
+  }
 }
 
 const asText = (value: unknown): string => (typeof value === 'string' ? value : '')
@@ -122,10 +141,13 @@ const BY_CODE: Record<string, FaultCode> = {
   UND_ERR_HEADERS_TIMEOUT: 'heartbeat-timeout',
   UND_ERR_BODY_TIMEOUT: 'heartbeat-timeout',
   WS_ERR_UNSUPPORTED_MESSAGE_LENGTH: 'frame-too-big',
+  WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH: 'frame-too-big',
 }
 
 const RESETS = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED', 'UND_ERR_SOCKET', 'ERR_STREAM_PREMATURE_CLOSE'])
-const CERTIFICATE = /^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_CERT)/
+/** The names that Node gives to OpenSSL's verdicts on a certificate. */
+const CERTIFICATE =
+  /^(CERT_|CRL_|ERROR_IN_C|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_CERT|INVALID_(CA|PURPOSE)$|PATH_LENGTH_|HOSTNAME_)/
 const TLS = /^(ERR_TLS_|ERR_SSL_|EPROTO$)/
 
 const codeFor = ({ code, syscall }: Cause, phase: Phase): FaultCode => {
@@ -135,8 +157,7 @@ const codeFor = ({ code, syscall }: Cause, phase: Phase): FaultCode => {
   if (CERTIFICATE.test(code)) return 'tls-certificate'
   if (TLS.test(code)) return 'tls-failed'
   if (code.startsWith('HPE_')) return 'not-websocket'
-  const known = BY_CODE[code]
-  if (known) return known
+  if (Object.hasOwn(BY_CODE, code)) return BY_CODE[code]!
   if (code.startsWith('WS_ERR_')) return 'protocol-violated'
   // ws gives no code for a bad accept key or subprotocol; in this phase nothing else is left
   if (code === '' && phase === 'upgrading') return 'not-websocket'
@@ -159,8 +180,16 @@ export const faultFromStatus = (status: number, retryAfter: string | undefined, 
 export const retryAfterMs = (header: string | undefined, now: number): number | undefined => {
   if (header === undefined) return undefined
   const text = header.trim()
-  const ms = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1_000 : Date.parse(text) - now
+  const ms = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1_000 : dateOf(text) - now
   return ms > 0 && Number.isFinite(ms) ? Math.ceil(ms) : undefined
+}
+
+/** The three forms of RFC 9110, 5.6.7, and nothing else: Date.parse takes "tomorrow 3000" for a year. */
+const HTTP_DATE = /^[A-Z][a-z]{2,8},? [\w -]+\d\d:\d\d:\d\d (GMT|\d{4})$/
+
+const dateOf = (text: string): number => {
+  const form = HTTP_DATE.exec(text)
+  return form ? Date.parse(form[1] === 'GMT' ? text : `${text} GMT`) : Number.NaN
 }
 
 /** "the peer refused our token: HTTP 401. Correct the access token, then resume the link." */

@@ -132,7 +132,11 @@ export const heartbeat = (pulse: Pulse, clock: Clock, options: HeartbeatOptions)
       }),
     )
     subscriber.add(() => clock.clearTimeout(timer))
-    // the first probe measures the round trip before it is needed
-    probe()
-    arm()
+    // The first probe measures the round trip before it is needed. It goes in a turn of its own: this turn may still be
+    // reading the welcome, which would pass for the answer.
+    dueAt = clock.now()
+    timer = clock.setTimeout(() => {
+      probe()
+      arm()
+    }, 0)
   })

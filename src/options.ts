@@ -1,6 +1,6 @@
 /** The options of a link: their defaults, and a check that names what is wrong, what it got and what it wants. */
 import { type Deadline, deadlines, TIMER_MAX_MS } from '../machines/delay.ts'
-import { describe } from './adapter/adapter.ts'
+import { describe, refuseUnknown } from './adapter/adapter.ts'
 import { type Clock, realClock } from './clock.ts'
 import type { Endpoint } from './conversation.ts'
 import { HoldfastError } from './error.ts'
@@ -146,12 +146,6 @@ const wrong = (name: string, got: unknown, wants: string): HoldfastError =>
 
 const checkObject = (value: unknown, name: string): void => {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrong(name, value, 'an object')
-}
-
-const refuseUnknown = (given: object, known: readonly string[], where: string): void => {
-  const stranger = Object.keys(given).find((key) => !known.includes(key))
-  if (stranger === undefined) return
-  throw new HoldfastError('bad-option', `"${stranger}" is not one of the ${where}. Known are: ${known.join(', ')}.`)
 }
 
 /** A whole number from 1 to `max`. */

@@ -5,6 +5,7 @@
 import type { Fault } from '../machines/fault.ts'
 import type { Frame, HttpOutgoing, Outgoing } from './adapter/adapter.ts'
 import type { Clock, Timer } from './clock.ts'
+import { textOf } from './error.ts'
 
 /**
  * What became of an outbound message.
@@ -137,7 +138,7 @@ export class Outbox {
       const bytes = sizeOf(outgoing)
       return this.#bytes + bytes > bytesMax ? `the outbox is full (${bytesMax} bytes)` : { outgoing, bytes }
     } catch (error) {
-      return `it cannot be encoded: ${error instanceof Error ? error.message : String(error)}`
+      return `it cannot be encoded: ${error instanceof Error ? error.message : textOf(error)}`
     }
   }
 
@@ -145,8 +146,8 @@ export class Outbox {
   attach(writer: Writer): void {
     this.#writer = writer
     this.flush()
-    // written before a pause, and not yet under a ping
-    if (this.#unmarked.length > 0) this.#markSoon()
+    // what was written before the doubt is still without proof
+    this.#markSoon()
   }
 
   /** The link is no longer live: hold what comes. What was written may still be answered. */
@@ -181,7 +182,7 @@ export class Outbox {
 
   /** One ping at a time proves everything that was written before it. */
   #markSoon(): void {
-    if (this.#markDue || this.#marked.length > 0) return
+    if (this.#markDue || this.#unmarked.length === 0 || this.#marked.length > 0) return
     this.#markDue = true
     queueMicrotask(() => {
       this.#markDue = false
@@ -218,7 +219,7 @@ export class Outbox {
     const proved = this.#marked
     this.#marked = []
     for (const entry of proved) this.#settleWritten(entry, { fate: 'delivered' })
-    if (this.#unmarked.length > 0) this.#markSoon()
+    this.#markSoon()
   }
 
   #settleWritten(entry: Entry, settled: Settled): void {
@@ -306,6 +307,11 @@ export class Outbox {
       entry.http?.abort()
       this.#settleWritten(entry, { fate: 'uncertain', detail: `no answer within ${entry.withinMs} ms` })
     }
+    // a ping that is never answered must not hold up the proof of what is written later
+    const isWritten = (entry: Entry) => this.#written.get(entry.key) === entry
+    this.#marked = this.#marked.filter(isWritten)
+    this.#unmarked = this.#unmarked.filter(isWritten)
+    this.#markSoon()
     let next = Number.POSITIVE_INFINITY
     for (const map of [this.#waiting, this.#written]) {
       for (const entry of map.values()) next = Math.min(next, entry.expiresAt)

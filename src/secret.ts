@@ -6,8 +6,11 @@ import { inspect } from 'node:util'
 
 const HIDDEN = '***'
 
+const BRAND = Symbol.for('holdfast.secret')
+
 export class Secret {
   readonly #value: string
+  readonly [BRAND] = true
 
   constructor(value: string) {
     this.#value = value
@@ -38,7 +41,11 @@ export class Secret {
 /** Wraps a token so that no log, error or trace can show it. */
 export const secret = (value: string): Secret => new Secret(value)
 
-export const reveal = (value: string | Secret): string => (value instanceof Secret ? value.reveal() : value)
+/** Like `instanceof`, but true across copies of the package (ESM and CommonJS in one process). */
+export const isSecret = (value: unknown): value is Secret =>
+  typeof value === 'object' && value !== null && BRAND in value
+
+export const reveal = (value: string | Secret): string => (isSecret(value) ? value.reveal() : value)
 
 /** A function that takes secrets out of a text, in the forms in which they travel. */
 export type Scrub = (text: string) => string

@@ -8,6 +8,7 @@
 import type { SecureContextOptions } from 'node:tls'
 import type { FaultCode } from '../../machines/fault.ts'
 import { HoldfastError } from '../error.ts'
+import { isSecret, reveal } from '../secret.ts'
 
 /** One unit on the transport, undecoded: text as string, binary as bytes. */
 export type Frame = string | Uint8Array
@@ -123,6 +124,7 @@ type Spec<In, Out, C extends Calls> = Omit<Adapter<In, Out, C>, 'target'> & {
 export const defineAdapter = <In = unknown, Out = unknown, C extends Calls = Calls>(
   spec: Spec<In, Out, C>,
 ): Adapter<In, Out, C> => {
+  if (typeof spec !== 'object' || spec === null) throw notAnAdapter(spec)
   const { target } = spec
   const adapter = {
     ...spec,
@@ -136,12 +138,14 @@ export const defineAdapter = <In = unknown, Out = unknown, C extends Calls = Cal
 const REQUIRED = ['target', 'dialogue'] as const
 const OPTIONAL = ['encode', 'request', 'probe'] as const
 
+const wants = 'Make one with onebot(…), satori(…) or defineAdapter({ name, target, dialogue }).'
+
+const notAnAdapter = (got: unknown): HoldfastError =>
+  new HoldfastError('bad-option', `The adapter is ${describe(got)}, not an adapter. ${wants}`)
+
 /** Throws unless it is an adapter. */
 export const checkAdapter = (adapter: unknown): void => {
-  const wants = 'Make one with onebot(…), satori(…) or defineAdapter({ name, target, dialogue }).'
-  if (typeof adapter !== 'object' || adapter === null) {
-    throw new HoldfastError('bad-option', `The adapter is ${describe(adapter)}, not an adapter. ${wants}`)
-  }
+  if (typeof adapter !== 'object' || adapter === null) throw notAnAdapter(adapter)
   const parts = adapter as Record<string, unknown>
   if (typeof parts.name !== 'string' || parts.name === '') {
     throw new HoldfastError('bad-option', `adapter.name is ${describe(parts.name)}; it must be a non-empty string.`)
@@ -157,25 +161,61 @@ export const checkAdapter = (adapter: unknown): void => {
 
 /** Throws unless it is a target that can be dialed. The URL is not repeated in the message: it may hold a token. */
 export const checkTarget = (target: unknown, where: string): void => {
-  const { url, headers } = (target ?? {}) as Record<string, unknown>
+  const { url, headers = {}, protocols = [], secrets = [] } = (target ?? {}) as Record<string, unknown>
   const wants = 'it must be a string such as "ws://127.0.0.1:3001/" or "wss://host/path".'
   if (typeof url !== 'string')
     throw new HoldfastError('bad-option', `The url of ${where} is ${describe(url)}; ${wants}`)
   if (!URL.canParse(url)) throw new HoldfastError('bad-option', `The url of ${where} is not a URL; ${wants}`)
-  const { protocol, hostname } = new URL(url)
+  const { protocol, hostname, hash } = new URL(url)
   if (protocol !== 'ws:' && protocol !== 'wss:') {
     throw new HoldfastError('bad-option', `The url of ${where} begins with "${protocol}"; ${wants}`)
   }
   if (hostname === '') throw new HoldfastError('bad-option', `The url of ${where} has no host; ${wants}`)
-  for (const [name, value] of Object.entries((headers ?? {}) as object)) {
-    if (typeof value === 'string' && !/[\r\n\0]/.test(value)) continue
-    throw new HoldfastError('bad-option', `The header "${name}" of ${where} must be a string on one line.`)
+  if (hash !== '') throw new HoldfastError('bad-option', `The url of ${where} has a fragment (#…); leave it out.`)
+  checkHeaders(headers, where)
+  for (const [name, list] of Object.entries({ protocols, secrets })) {
+    if (Array.isArray(list) && list.every((each) => typeof each === 'string')) continue
+    const got = Array.isArray(list) ? 'an array with something else in it' : describe(list)
+    throw new HoldfastError('bad-option', `The ${name} of ${where} is ${got}; it must be an array of strings.`)
   }
+}
+
+/** RFC 9110, section 5.6.2. */
+const HEADER_NAME = /^[\w!#$%&'*+.^`|~-]+$/
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
+
+const checkHeaders = (headers: unknown, where: string): void => {
+  if (typeof headers !== 'object' || headers === null || Array.isArray(headers)) {
+    throw new HoldfastError('bad-option', `The headers of ${where} are ${describe(headers)}; they must be an object.`)
+  }
+  for (const [name, value] of Object.entries(headers)) {
+    if (HEADER_NAME.test(name) && typeof value === 'string' && HEADER_VALUE.test(value)) continue
+    const must = 'must have a name without spaces and be a string of Latin characters on one line.'
+    throw new HoldfastError('bad-option', `The header "${name}" of ${where} ${must}`)
+  }
+}
+
+/** The token itself, if it is one that can be sent. Throws otherwise, without repeating it. */
+export const checkToken = (token: unknown, where: string): string => {
+  const must = 'it must be a string of Latin characters on one line, or a secret(…) of one.'
+  const text = isSecret(token) ? reveal(token) : token
+  if (typeof text !== 'string') throw new HoldfastError('bad-option', `${where} is ${describe(text)}; ${must}`)
+  if (text === '') throw new HoldfastError('bad-option', `${where} is an empty string. Leave it out if there is none.`)
+  if (!HEADER_VALUE.test(text)) throw new HoldfastError('bad-option', `${where} cannot be sent; ${must}`)
+  return text
+}
+
+/** Throws if an object has a key that means nothing: most often a slip of the pen. */
+export const refuseUnknown = (given: object, known: readonly string[], where: string): void => {
+  const stranger = Object.keys(given).find((key) => !known.includes(key))
+  if (stranger === undefined) return
+  throw new HoldfastError('bad-option', `"${stranger}" is not one of the ${where}. Known are: ${known.join(', ')}.`)
 }
 
 /** A value for an error message: its kind, and itself only where it cannot be a secret. */
 export const describe = (value: unknown): string => {
   if (value === null || value === undefined || typeof value === 'boolean') return String(value)
   if (typeof value === 'number') return `the number ${value}`
-  return Array.isArray(value) ? 'an array' : `a ${typeof value}`
+  if (typeof value === 'object') return Array.isArray(value) ? 'an array' : 'an object'
+  return `a ${typeof value}`
 }

@@ -2,9 +2,8 @@
  * OneBot v11, forward WebSocket: we dial the implementation (NapCat, Lagrange, go-cqhttp …).
  * Facts: botuniverse/onebot-11, communication/ws.md and event/meta.md; docs/adapters/onebot.md says who sends what.
  */
-import { HoldfastError } from '../error.ts'
-import { reveal, type Secret } from '../secret.ts'
-import { type Adapter, checkTarget, type Dialogue, type Io } from './adapter.ts'
+import type { Secret } from '../secret.ts'
+import { type Adapter, checkTarget, checkToken, type Dialogue, type Io, refuseUnknown } from './adapter.ts'
 import { asObject, type JsonObject, readObject } from './json.ts'
 
 /** An event of OneBot v11 as the implementation sent it: message, notice, request. Heartbeats are not among them. */
@@ -36,16 +35,15 @@ const RETCODE_FORBIDDEN = 1403
 
 export const onebot = (options: OnebotOptions): Adapter<OnebotEvent, OnebotAction, OnebotCalls> => {
   checkTarget(options, 'onebot({ url })')
+  refuseUnknown(options, ['url', 'accessToken'], 'options of onebot()')
   const { url, accessToken } = options
-  if (accessToken !== undefined && accessToken === '') {
-    throw new HoldfastError('bad-option', 'onebot({ accessToken }) is an empty string. Leave it out if there is none.')
-  }
+  if (accessToken !== undefined && typeof accessToken !== 'function') checkToken(accessToken, 'onebot({ accessToken })')
   return {
     name: 'onebot',
     target: async () => {
       const given = typeof accessToken === 'function' ? await accessToken() : accessToken
       if (given === undefined) return { url }
-      const token = reveal(given)
+      const token = checkToken(given, 'onebot({ accessToken })')
       return { url, headers: { Authorization: `Bearer ${token}` }, secrets: [token] }
     },
     dialogue,
@@ -61,10 +59,13 @@ const encodeAction = (action: string, params: OnebotAction['params'], key: strin
 
 const dialogue = (io: Io<OnebotEvent>): Dialogue => {
   let welcomed = false
-  const welcome = () => {
-    if (welcomed) return
+  /** `judge` says what the link should know of the account before it is live. */
+  const welcome = (judge: () => void = () => undefined) => {
+    const isFirst = !welcomed
     welcomed = true
-    io.welcome()
+    if (isFirst) io.welcome({ replaying: true })
+    judge()
+    if (isFirst) io.caughtUp()
   }
 
   const reply = (frame: JsonObject): 'taken' => {
@@ -77,7 +78,7 @@ const dialogue = (io: Io<OnebotEvent>): Dialogue => {
     // the answer of get_status, our probe, means the same as the status in a heartbeat
     const data = asObject(frame.data)
     if (typeof data?.good === 'boolean') judgeStatus(data)
-    if (status === 'failed') io.refuse(echo, `retcode ${String(retcode)}: ${textOf(frame)}`)
+    if (status === 'failed') io.refuse(echo, `retcode ${JSON.stringify(retcode)}: ${textOf(frame)}`)
     else io.answer(echo, frame.data)
     return 'taken'
   }
@@ -87,11 +88,11 @@ const dialogue = (io: Io<OnebotEvent>): Dialogue => {
     else if (status?.online === true) io.recovered()
   }
 
-  const heartbeat = (frame: JsonObject) => {
-    welcome()
-    if (typeof frame.interval === 'number') io.heartbeat({ expectMs: frame.interval })
-    judgeStatus(asObject(frame.status))
-  }
+  const heartbeat = (frame: JsonObject) =>
+    welcome(() => {
+      if (typeof frame.interval === 'number') io.heartbeat({ expectMs: frame.interval })
+      judgeStatus(asObject(frame.status))
+    })
 
   return {
     frame: (raw) => {

@@ -3,8 +3,16 @@
  * Facts: satorijs/docs, protocol/events.md and api.md; docs/adapters/satori.md says who sends what.
  */
 import { HoldfastError } from '../error.ts'
-import { reveal, type Secret } from '../secret.ts'
-import { type Adapter, checkTarget, type Dialogue, type HttpOutgoing, type Io } from './adapter.ts'
+import type { Secret } from '../secret.ts'
+import {
+  type Adapter,
+  checkTarget,
+  checkToken,
+  type Dialogue,
+  type HttpOutgoing,
+  type Io,
+  refuseUnknown,
+} from './adapter.ts'
 import { asObject, type JsonObject, readObject } from './json.ts'
 
 /** The body of an EVENT, as the server sent it. */
@@ -46,10 +54,8 @@ const LOGIN_ONLINE = 1
 
 export const satori = (options: SatoriOptions): Adapter<SatoriEvent, SatoriMessage, SatoriCalls> => {
   checkTarget(options, 'satori({ url })')
-  if (options.token === '') {
-    throw new HoldfastError('bad-option', 'satori({ token }) is an empty string. Leave it out if there is none.')
-  }
-  const token = options.token === undefined ? undefined : reveal(options.token)
+  refuseUnknown(options, ['url', 'token'], 'options of satori()')
+  const token = options.token === undefined ? undefined : checkToken(options.token, 'satori({ token })')
   const api = apiOf(options.url)
   // the position survives the transport: it is what a resume names
   const cursor: Cursor = { sn: undefined }
@@ -78,27 +84,28 @@ const dialogue = (io: Io<SatoriEvent>, token: string | undefined, cursor: Cursor
     else io.impaired('account-offline', 'no login of this server is online')
   }
 
+  /** The accounts come with the welcome, so the link is not live for a moment with none of them online. */
   const ready = (body: JsonObject) => {
-    io.welcome()
+    io.welcome({ replaying: true })
     io.heartbeat({ everyMs: PING_EVERY_MS })
     for (const login of Array.isArray(body.logins) ? body.logins : []) noteLogin(asObject(login))
     judgeLogins()
+    io.caughtUp()
   }
 
-  const noteLogin = (login: JsonObject | undefined) => {
+  const noteLogin = (login: JsonObject | undefined, isRemoved = false) => {
     if (typeof login?.status !== 'number') return
-    logins.set(
-      `${String(login.platform)}:${String(asObject(login.user)?.id ?? login.self_id ?? login.sn)}`,
-      login.status,
-    )
+    const key = JSON.stringify([login.platform, asObject(login.user)?.id ?? login.self_id ?? login.sn])
+    if (isRemoved) logins.delete(key)
+    else logins.set(key, login.status)
   }
 
   const event = (body: JsonObject) => {
-    const sn = body.sn ?? body.id
-    if (typeof sn === 'number' && Number.isSafeInteger(sn)) cursor.sn = sn
     if (typeof body.type !== 'string') return 'malformed' as const
+    const sn = body.sn ?? body.id
+    if (typeof sn === 'number' && Number.isSafeInteger(sn) && sn >= 0) cursor.sn = sn
     if (body.type.startsWith('login-')) {
-      noteLogin(asObject(body.login))
+      noteLogin(asObject(body.login), body.type === 'login-removed')
       judgeLogins()
     }
     io.deliver(body as unknown as SatoriEvent)

@@ -5,7 +5,7 @@ import { Agent, type Dispatcher } from 'undici'
 import { kindOf } from '../../machines/fault.ts'
 import type { HttpOutgoing } from '../adapter/adapter.ts'
 import type { Clock } from '../clock.ts'
-import { faultFrom } from '../error.ts'
+import { faultFrom, textOf } from '../error.ts'
 import type { Scrub } from '../secret.ts'
 import { dial } from './dial.ts'
 import { hostOf, type Lookup, portOf, resolve } from './resolve.ts'
@@ -39,7 +39,7 @@ export const http = (clock: Clock, lookup: Lookup, failed: Failed): Http => {
       try {
         return read(status, body)
       } catch (error) {
-        throw failed('refused', scrub(error instanceof Error ? error.message : String(error)))
+        throw failed('refused', scrub(error instanceof Error ? error.message : textOf(error)))
       }
     },
     close: () => {

@@ -11,6 +11,8 @@ export interface HeapClock extends Clock {
   advanceSync(ms: number): void
   /** Lets time pass without firing anything, as when the process is suspended: overdue timers fire on the next advance. */
   sleep(ms: number): void
+  /** Sets the wall clock on, or back if negative, as NTP and people do; nothing else notices, and no timer moves. */
+  stepWall(ms: number): void
   /** Timers that are set and not cleared. */
   readonly pending: number
   /** Milliseconds until the next timer, or undefined if there is none. */
@@ -33,6 +35,7 @@ export const heapClock = (seed = 1): HeapClock => {
   let now = 0
   let order = 0
   let pending = 0
+  let wallStart = WALL_START
 
   const dropCancelled = () => {
     while (heap[0]?.cancelled) popFrom(heap)
@@ -53,7 +56,7 @@ export const heapClock = (seed = 1): HeapClock => {
 
   return {
     now: () => now,
-    wall: () => WALL_START + now,
+    wall: () => wallStart + now,
     random,
     setTimeout: (run, delayMs) => {
       const entry: Entry = { at: now + Math.max(0, delayMs), order: order++, run, cancelled: false }
@@ -80,6 +83,9 @@ export const heapClock = (seed = 1): HeapClock => {
     },
     sleep: (ms) => {
       now += ms
+    },
+    stepWall: (ms) => {
+      wallStart += ms
     },
     get pending() {
       return pending

@@ -1,0 +1,232 @@
+/** Satori v1 as a dialogue: frames in, and what the adapter makes of them; calls beside it, over HTTP. */
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import type { HttpOutgoing } from '../../src/adapter/adapter.ts'
+import { type SatoriOptions, satori } from '../../src/adapter/satori.ts'
+import { HoldfastError } from '../../src/error.ts'
+import { secret } from '../../src/secret.ts'
+import { hostileFrames, hostileObject, hostileValue, stage } from './fake-io.ts'
+
+const URL = 'ws://127.0.0.1:5140/satori/v1/events'
+const TOKEN = 'canary-0123456789'
+const signal = new AbortController().signal
+const BEAT = ['heartbeat', { everyMs: 10_000 }]
+
+const login = (id: string, status: unknown) => ({ platform: 'mock', user: { id }, status })
+const ready = (...logins: unknown[]) => ({ op: 4, body: { logins } })
+const event = (body: object) => ({ op: 0, body })
+const on = () => stage(satori({ url: URL, token: TOKEN }))
+
+describe('the handshake', () => {
+  it('begins with IDENTIFY: the token, and nothing about a position that there is not', () => {
+    const { dialogue, asked } = on()
+    dialogue.opened!()
+    expect(asked).toEqual([['send', JSON.stringify({ op: 3, body: { token: TOKEN } })]])
+  })
+
+  it('names the last position on the next transport', () => {
+    const adapter = satori({ url: URL })
+    const first = stage(adapter)
+    first.tell(ready())
+    first.tell(event({ sn: 41, type: 'message-created' }))
+    first.tell(event({ id: 42, type: 'message-created' }))
+    const next = stage(adapter)
+    next.dialogue.opened!()
+    expect(next.asked).toEqual([['send', JSON.stringify({ op: 3, body: { sn: 42, sequence: 42 } })]])
+  })
+
+  it('ends with READY: welcome, our rhythm, and the accounts before the link is live', () => {
+    expect(on().tell(ready(login('1', 1)))).toEqual([
+      ['welcome', { replaying: true }],
+      BEAT,
+      ['recovered'],
+      ['caughtUp'],
+    ])
+    expect(on().tell(ready(login('1', 0), login('2', 4)))).toEqual([
+      ['welcome', { replaying: true }],
+      BEAT,
+      ['impaired', 'account-offline', 'no login of this server is online'],
+      ['caughtUp'],
+    ])
+    expect(on().tell({ op: 4 })).toEqual([['welcome', { replaying: true }], BEAT, ['caughtUp']])
+  })
+})
+
+describe('events', () => {
+  it('are delivered as they came', () => {
+    const body = { sn: 1, type: 'message-created', message: { content: '<b>hi</b>' } }
+    const { tell } = on()
+    expect(tell(event(body))).toEqual([['deliver', body]])
+  })
+
+  it('about logins tell whether any account is online', () => {
+    const { tell } = on()
+    tell(ready(login('1', 1), login('2', 1)))
+    const updated = (id: string, status: number) => tell(event({ type: 'login-updated', login: login(id, status) }))
+    expect(updated('1', 0)[0]).toEqual(['recovered'])
+    expect(updated('2', 3)[0]).toEqual(['impaired', 'account-offline', 'no login of this server is online'])
+    expect(updated('1', 1)[0]).toEqual(['recovered'])
+  })
+
+  it('about a login that was removed forget it', () => {
+    const { tell } = on()
+    tell(ready(login('1', 1), login('2', 0)))
+    expect(tell(event({ type: 'login-removed', login: login('1', 1) }))[0]).toEqual([
+      'impaired',
+      'account-offline',
+      'no login of this server is online',
+    ])
+  })
+
+  it.each([undefined, null, 7, {}])('without a type (%j) are malformed, and do not move the position', (type) => {
+    const adapter = satori({ url: URL })
+    const { dialogue, asked } = stage(adapter)
+    expect(dialogue.frame(JSON.stringify(event({ sn: 7, type })))).toBe('malformed')
+    expect(asked).toEqual([])
+    const next = stage(adapter)
+    next.dialogue.opened!()
+    expect(next.asked).toEqual([['send', JSON.stringify({ op: 3, body: {} })]])
+  })
+
+  it.each([-1, 0.5, 2 ** 53, '8', null])('at position %j do not move it', (sn) => {
+    const adapter = satori({ url: URL })
+    stage(adapter).tell(event({ sn, type: 'x' }))
+    const next = stage(adapter)
+    next.dialogue.opened!()
+    expect(next.asked).toEqual([['send', JSON.stringify({ op: 3, body: {} })]])
+  })
+})
+
+describe('the rest of the protocol', () => {
+  it('takes PONG and META, and does not know what it does not know', () => {
+    const { dialogue, asked } = on()
+    const verdicts = [{ op: 2 }, { op: 5, body: { proxy_urls: [] } }, { op: 1 }, { op: 9 }, { op: '0' }, {}].map(
+      (frame) => dialogue.frame(JSON.stringify(frame)),
+    )
+    expect(verdicts).toEqual(['taken', 'taken', 'unknown', 'unknown', 'unknown', 'unknown'])
+    expect(asked).toEqual([])
+  })
+
+  it('probes with PING, and reads its close codes', () => {
+    expect(satori({ url: URL }).probe!('p1')).toBe('{"op":1}')
+    const { dialogue } = on()
+    expect([4004, 4000, 4001, 1000].map((code) => dialogue.closed!(code, ''))).toEqual([
+      'credentials-rejected',
+      'protocol-violated',
+      undefined,
+      undefined,
+    ])
+  })
+
+  it('keeps the token a secret of the target', async () => {
+    expect(await satori({ url: URL, token: secret(TOKEN) }).target({ signal })).toEqual({ url: URL, secrets: [TOKEN] })
+    expect(await satori({ url: URL }).target({ signal })).toEqual({ url: URL, secrets: [] })
+  })
+})
+
+describe('calls', () => {
+  const adapter = satori({ url: 'wss://host:8443/path/v1/events?x=1', token: TOKEN })
+  const as = { platform: 'mock', userId: '514' }
+
+  it('go to the API beside the events, in the name of an account', () => {
+    const { http } = adapter.request!('login.get', { as, extra: 1 }, 'h0') as HttpOutgoing
+    expect(http).toEqual({
+      url: 'https://host:8443/path/v1/login.get',
+      method: 'POST',
+      headers: {
+        'Content-Type': 'application/json',
+        Authorization: `Bearer ${TOKEN}`,
+        'Satori-Platform': 'mock',
+        'Satori-User-ID': '514',
+        'X-Platform': 'mock',
+        'X-Self-ID': '514',
+      },
+      body: '{"extra":1}',
+    })
+  })
+
+  it('may be in nobody in particular', () => {
+    const { http } = satori({ url: URL }).request!('meta', undefined, 'h0') as HttpOutgoing
+    expect(http).toMatchObject({ url: 'http://127.0.0.1:5140/satori/v1/meta', body: '{}' })
+    expect(http.headers).toEqual({ 'Content-Type': 'application/json' })
+  })
+
+  it('of send() create a message', () => {
+    const { http } = adapter.encode!({ ...as, channelId: '200', content: 'hi' }, 'h0') as HttpOutgoing
+    expect(http.url).toBe('https://host:8443/path/v1/message.create')
+    expect(JSON.parse(http.body!)).toEqual({ channel_id: '200', content: 'hi' })
+  })
+
+  it('are answered by JSON or by nothing, and refused by a status', () => {
+    const { read } = adapter.request!('login.get', {}, 'h0') as HttpOutgoing
+    expect(read(200, '{"id":1}')).toEqual({ id: 1 })
+    expect(read(204, '')).toBeUndefined()
+    expect(() => read(403, '')).toThrow('HTTP 403')
+    expect(() => read(404, 'no such method')).toThrow('HTTP 404: no such method')
+    expect(() => read(200, '<html>')).toThrow(/JSON/)
+  })
+})
+
+describe('options', () => {
+  it.each([
+    [undefined, /url of satori.* is undefined/],
+    [{ url: 'http://h/v1/events' }, /begins with "http:"/],
+    [{ url: 'ws://127.0.0.1:5140/satori/v1/' }, /must end in "\/v1\/events"/],
+    [{ url: URL, token: '' }, /token .*is an empty string/],
+    [{ url: URL, token: 7 }, /token .*is the number 7; it must be/],
+    [{ url: URL, token: () => TOKEN }, /token .*is a function; it must be/],
+    [{ url: URL, token: `${TOKEN}\r\n` }, /token .*on one line/],
+    [{ url: URL, accessToken: TOKEN }, /"accessToken" is not one of the .*Known are: url, token/],
+  ])('that are wrong are refused at once, by name and without the token: %#', (options, problem) => {
+    const make = () => satori(options as SatoriOptions)
+    expect(make).toThrow(HoldfastError)
+    expect(make).toThrow(problem)
+    expect(make).not.toThrow(TOKEN)
+  })
+})
+
+describe('hostile input', () => {
+  it.each(
+    hostileFrames.map((frame) => [String(frame).slice(0, 40), frame] as const),
+  )('%j is malformed and changes nothing', (_, frame) => {
+    const { dialogue, asked } = on()
+    expect(dialogue.frame(frame)).toBe('malformed')
+    expect(asked).toEqual([])
+  })
+
+  it('never makes it throw, and changes nothing unless it is understood', () => {
+    const field = hostileValue
+    const someLogin = fc.oneof(
+      field,
+      fc.record({ platform: field, user: field, self_id: field, sn: field, status: fc.oneof(fc.nat(4), field) }),
+    )
+    const body = fc.oneof(
+      field,
+      fc.record(
+        {
+          sn: field,
+          id: field,
+          type: fc.oneof(fc.constantFrom('login-updated', 'login-removed', 'x'), field),
+          login: someLogin,
+          logins: fc.oneof(field, fc.array(someLogin, { maxLength: 3 })),
+        },
+        { requiredKeys: [] },
+      ),
+    )
+    const frames = hostileObject({ op: fc.oneof(fc.constantFrom(0, 4, 2, 5), field), body })
+    const seen = new Set<string>()
+    fc.assert(
+      fc.property(fc.array(frames, { minLength: 1, maxLength: 4 }), (list) => {
+        const { dialogue, asked } = on()
+        for (const frame of list) {
+          const before = asked.length
+          const verdict = dialogue.frame(frame)
+          seen.add(verdict)
+          if (verdict !== 'taken') expect(asked).toHaveLength(before)
+        }
+      }),
+      { numRuns: 500 },
+    )
+    expect([...seen].sort()).toEqual(['malformed', 'taken', 'unknown'])
+  })
+})
