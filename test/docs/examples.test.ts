@@ -34,7 +34,7 @@ const runModule = (source: string, env: Record<string, string> = {}) => {
       await pause(20)
     }
   }
-  return { child, saw, output: () => output }
+  return { saw, ended: once(child, 'exit'), output: () => output }
 }
 
 const until = async (condition: () => boolean) => {
@@ -94,7 +94,7 @@ describe('the adapter of docs/adapters.md', () => {
   test('is under 40 lines, holds its server, delivers, refuses one message, and is told a wrong token', async () => {
     expect(source.trim().split('\n').length).toBeLessThan(40)
     const { url, said } = await startServer()
-    const { child, saw, output } = runModule(
+    const { saw, ended, output } = runModule(
       `${source}
       import { connect } from 'holdfast'
       const link = connect(mychat({ url: process.env.URL, token: 'right' }))
@@ -107,7 +107,7 @@ describe('the adapter of docs/adapters.md', () => {
       { URL: url },
     )
     await saw('parked credentials-rejected')
-    await once(child, 'exit')
+    await ended
     expect(output()).toContain('welcome to you')
     expect(output()).toContain('{"fate":"delivered","result":1} {"fate":"refused","detail":"mind your words"}')
     expect(said).toEqual(['hi'])
