@@ -1,10 +1,42 @@
 import { defineConfig } from 'vitest/config'
 
+/**
+ * Tests that live in real time: sockets, processes, a browser, a network. They run one after another, after all others:
+ * on a machine that is busy with something else their clocks would measure that.
+ */
+const inRealTime = [
+  'adapter/satori-real',
+  'budget-processes',
+  'diagram/browser',
+  'diagram/mermaid',
+  'docs/',
+  'doctor/',
+  'lab/',
+  'net/',
+  'package/',
+  'peers/',
+  'testing/',
+  'transport/',
+].map((name) => `test/${name}*.test.ts`)
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    testTimeout: 30_000,
     // One unhandled rejection anywhere fails the run (regression R58): vitest does so by itself.
-    reporters: ['default'],
+    testTimeout: 30_000,
+    projects: [
+      {
+        extends: true,
+        test: { name: 'virtual', include: ['test/**/*.test.ts'], exclude: inRealTime, sequence: { groupOrder: 0 } },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'real',
+          include: inRealTime,
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
   },
 })
