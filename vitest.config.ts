@@ -17,6 +17,7 @@ const inRealTime = [
   'peers/',
   'testing/',
   'transport/',
+  'visualizer/',
 ].map((name) => `test/${name}*.test.ts`)
 
 export default defineConfig({
