@@ -25,7 +25,7 @@ interface CurveShape {
 }
 
 /**
- * Three curves, by what a dial costs the other side. Each number answers to a bound that `npm run bench:link` measures:
+ * Three curves, by what a dial costs the other side. Each number answers to a bound that `npm run bench` measures:
  *
  * - vacant: most restarts end within half a minute, so the first 33 dials come about a second apart and the link is back
  *   within a second of the peer; then 6 s, so that the first minute holds 40 dials at most, whatever the jitter draws.

@@ -1,0 +1,125 @@
+/** The options of a link: what is wrong is refused at once, by its name, with what it got and what it wants. */
+import { describe, expect, it } from 'vitest'
+import { isHoldfastError } from '../src/error.ts'
+import { heartbeatDefaults } from '../src/heartbeat.ts'
+import { connect } from '../src/link.ts'
+import { checkOptions, type LinkOptions } from '../src/options.ts'
+import { outboxDefaults } from '../src/outbox.ts'
+import { heapClock } from '../src/testing/heap-clock.ts'
+import { smallTalk } from './small-talk.ts'
+
+const clock = heapClock()
+
+/** The message of the usage error that comes of it. */
+const refusal = (options: unknown): string => {
+  try {
+    connect(smallTalk(), options as LinkOptions)
+  } catch (error) {
+    if (isHoldfastError(error) && error.code === 'bad-option') return error.message
+    throw error
+  }
+  throw new Error('they were accepted')
+}
+
+const WHOLE = 'it must be a whole number from 1 to'
+
+describe('bad options', () => {
+  it.each([
+    [null, 'The option "options" is null; it must be an object.'],
+    ['x', 'The option "options" is a string; it must be an object.'],
+    [[], 'The option "options" is an array; it must be an object.'],
+    [{ ID: 'x' }, /^"ID" is not one of the options\. Known are: id, signal, deadlines, heartbeat, outbox/],
+    [{ reconnect: true }, /^"reconnect" is not one of the options/],
+    [{ id: '' }, 'The option "id" is a string; it must be a string of 1 to 128 characters.'],
+    [{ id: 7 }, 'The option "id" is the number 7; it must be a string of 1 to 128 characters.'],
+    [{ id: 'x'.repeat(129) }, /^The option "id" is a string/],
+    [{ signal: {} }, 'The option "signal" is an object; it must be an AbortSignal.'],
+    [{ signal: new AbortController() }, /^The option "signal" is an object; it must be an AbortSignal/],
+    [{ deadlines: 5 }, 'The option "deadlines" is the number 5; it must be an object.'],
+    [{ deadlines: { connectMS: 5 } }, /^"connectMS" is not one of the deadlines\. Known are: resolveMs, connectMs/],
+    [{ deadlines: { connectMs: 0 } }, `The option "deadlines.connectMs" is the number 0; ${WHOLE} 2147483647.`],
+    [{ deadlines: { connectMs: -1 } }, /"deadlines.connectMs" is the number -1/],
+    [{ deadlines: { connectMs: 1.5 } }, /"deadlines.connectMs" is the number 1.5/],
+    [{ deadlines: { connectMs: Number.NaN } }, /"deadlines.connectMs" is the number NaN/],
+    [{ deadlines: { connectMs: Number.POSITIVE_INFINITY } }, /is the number Infinity/],
+    [{ deadlines: { connectMs: 2 ** 31 } }, /is the number 2147483648/],
+    [{ deadlines: { connectMs: '10' } }, /"deadlines.connectMs" is a string; it must be a whole number/],
+    [{ deadlines: { graceMs: null } }, /"deadlines.graceMs" is null/],
+    [{ heartbeat: null }, 'The option "heartbeat" is null; it must be an object.'],
+    [{ heartbeat: { intervalMs: 1 } }, /^"intervalMs" is not one of the heartbeat\. Known are: quietMs/],
+    [{ heartbeat: { quietMs: 0 } }, /"heartbeat.quietMs" is the number 0/],
+    [{ heartbeat: { answerMaxMs: 1e12 } }, /"heartbeat.answerMaxMs" is the number 1000000000000/],
+    [
+      { heartbeat: { answerMinMs: 5_000 } },
+      /"heartbeat.answerMinMs" is the number 5000; it must be at most .*answerMaxMs/,
+    ],
+    [{ outbox: [] }, 'The option "outbox" is an array; it must be an object.'],
+    [{ outbox: { messagesMax: 0 } }, /"outbox.messagesMax" is the number 0/],
+    [{ outbox: { bytesMax: true } }, /"outbox.bytesMax" is true/],
+    [{ inboundMax: 0 }, /"inboundMax" is the number 0/],
+    [{ inboundMax: 1e9 }, `The option "inboundMax" is the number 1000000000; ${WHOLE} 1000000.`],
+    [{ maxPayloadBytes: '16mb' }, /"maxPayloadBytes" is a string/],
+    [{ perMessageDeflate: 'yes' }, 'The option "perMessageDeflate" is a string; it must be true or false.'],
+    [{ recordsMax: -5 }, /"recordsMax" is the number -5/],
+    [{ lookup: 'dns' }, 'The option "lookup" is a string; it must be a function.'],
+    [{ transport: {} }, 'The option "transport" is an object; it must be a function.'],
+    [{ clock: {} }, /^The option "clock" is an object; it must be .*now, wall, random, setTimeout, clearTimeout/],
+    [{ clock: 'real' }, /^The option "clock" is a string/],
+    [{ clock: { ...clock, random: 0.5 } }, /^The option "clock" is an object; it must be/],
+  ])('%j: refused by name', (options, problem) => {
+    expect(refusal(options)).toMatch(problem)
+  })
+
+  it('are refused before anything was started', () => {
+    const dialed: unknown[] = []
+    const transport = () => () => {
+      dialed.push(1)
+      return () => undefined
+    }
+    expect(refusal({ clock, transport, deadlines: { connectMs: 0 } })).toContain('connectMs')
+    expect({ dialed, timers: clock.pending }).toEqual({ dialed: [], timers: 0 })
+  })
+})
+
+describe('good options', () => {
+  it('have defaults for all that is left out, also where undefined was given', () => {
+    const some = { deadlines: { connectMs: 5, tlsMs: undefined }, heartbeat: {}, outbox: undefined, id: undefined }
+    const checked = checkOptions(some as unknown as LinkOptions, 'onebot')
+    expect(checked).toMatchObject({
+      id: expect.stringMatching(/^onebot-[0-9a-f]{4}$/),
+      inboundMax: 1_000,
+      maxPayloadBytes: 16 * 1024 * 1024,
+      perMessageDeflate: false,
+      recordsMax: 256,
+      heartbeat: heartbeatDefaults,
+      outbox: outboxDefaults,
+    })
+    expect(checked.deadlines).toEqual({
+      resolveMs: 10_000,
+      connectMs: 5,
+      tlsMs: 10_000,
+      upgradeMs: 10_000,
+      handshakeMs: 15_000,
+      replayMs: 15_000,
+      graceMs: 2_000,
+      provenMs: 120_000,
+      closeMs: 3_000,
+    })
+  })
+
+  it('are kept as they are, and not changed', () => {
+    const options = Object.freeze({
+      id: 'bot',
+      clock,
+      deadlines: Object.freeze({ closeMs: 1 }),
+      outbox: Object.freeze({ messagesMax: 1 }),
+    })
+    const checked = checkOptions(options, 'x')
+    expect(checked).toMatchObject({ id: 'bot', clock, deadlines: { closeMs: 1 }, outbox: { messagesMax: 1 } })
+  })
+
+  it('take a clock whose functions are inherited', () => {
+    const heir = Object.create(clock)
+    expect(checkOptions({ clock: heir }, 'x').clock).toBe(heir)
+  })
+})
