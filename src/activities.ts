@@ -4,11 +4,13 @@ import { type Actor, type ActorOptions, createActor, fromEventObservable } from 
 import { backoffDelay } from '../machines/delay.ts'
 import type { Fault } from '../machines/fault.ts'
 import { type ActivityInput, type LinkEvent, linkMachine } from '../machines/link.ts'
-import { checkTarget } from './adapter/adapter.ts'
+import type { Target } from './adapter/adapter.ts'
 import { type Conversation, type ConversationPorts, converse, type Endpoint } from './conversation.ts'
 import { faultFrom, textOf } from './error.ts'
 import { heartbeat } from './heartbeat.ts'
-import { resolve } from './net/resolve.ts'
+import { discover } from './net/discover.ts'
+import { type ProxyServer, proxyFor } from './net/proxy.ts'
+import { hostOf, resolverOf } from './net/resolve.ts'
 import { type CheckedOptions, chartDeadlines, type Deadlines } from './options.ts'
 import { scrubber, secretsOfUrl } from './secret.ts'
 
@@ -62,28 +64,45 @@ const findEndpoint = (ports: LinkPorts): Observable<LinkEvent> =>
   new Observable((subscriber) => {
     const abort = new AbortController()
     subscriber.add(() => abort.abort())
-    ask(ports, abort.signal).then((found) => {
+    const fail = (fault: Fault) => subscriber.next({ type: 'endpoint.failed', fault })
+    const settle = (found: Endpoint | Fault) => {
       // an answer that comes after its attempt was given up belongs to nobody
       if (subscriber.closed) return
-      if ('code' in found) return subscriber.next({ type: 'endpoint.failed', fault: found })
+      if ('code' in found) return fail(found)
       ports.endpoint = found
       subscriber.next({ type: 'endpoint.resolved' })
-    })
+    }
+    subscriber.add(
+      discover(ports.adapter, ports.options.clock, abort.signal).subscribe({
+        next: ([best]) => void locate(best!, ports.options, abort.signal).then(settle),
+        error: (error) => fail({ code: 'provider-failed', detail: scrubber([])(accountOf(error)) }),
+      }),
+    )
   })
 
-const ask = async ({ adapter, options }: LinkPorts, signal: AbortSignal): Promise<Endpoint | Fault> => {
-  let scrub = scrubber([])
-  let step: 'provider' | 'lookup' = 'provider'
+/** What a provider threw, and what was behind it: "fetch failed" alone helps nobody. */
+const accountOf = (error: unknown): string => {
+  const text = textOf(error)
+  const { detail = '' } = faultFrom(error, 'resolving')
+  return text.includes(detail) ? text : `${text}: ${detail}`
+}
+
+const locate = async (target: Target, options: CheckedOptions, signal: AbortSignal): Promise<Endpoint | Fault> => {
+  const secrets = [...(target.secrets ?? []), ...headerSecrets(target.headers), ...secretsOfUrl(target.url)]
+  let proxy: ProxyServer | undefined
   try {
-    const target = await adapter.target({ signal })
-    checkTarget(target, `adapter "${adapter.name}"`)
-    scrub = scrubber([...(target.secrets ?? []), ...headerSecrets(target.headers), ...secretsOfUrl(target.url)])
-    step = 'lookup'
-    return { target, addresses: await resolve(target.url, options.lookup), scrub }
+    proxy = proxyFor(target.url, options.proxy)
   } catch (error) {
-    if (step === 'provider') return { code: 'provider-failed', detail: scrub(textOf(error)) }
-    const fault = faultFrom(error, 'resolving')
-    return fault.detail === undefined ? fault : { ...fault, detail: scrub(fault.detail) }
+    return { code: 'provider-failed', detail: textOf(error) }
+  }
+  const scrub = scrubber([...secrets, ...secretsOfUrl(proxy?.url ?? '')])
+  try {
+    const { clock, lookup } = options
+    const addresses = await resolverOf(clock).find(proxy?.host ?? hostOf(target.url), { lookup, signal })
+    return { target, addresses, proxy, scrub }
+  } catch (error) {
+    const { code, detail = code } = faultFrom(error, 'resolving')
+    return { code, detail: scrub(proxy ? `proxy ${proxy.name}: ${detail}` : detail) }
   }
 }
 

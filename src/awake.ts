@@ -4,8 +4,8 @@
  *
  * Both words are hints and nothing else: to a link that waits they are an invitation to dial, to a live one a reason to
  * probe; a link that nobody wants held ignores them (R67). So a wrong hint costs one probe, and some are wrong: a wall
- * clock that is set forward looks just like a machine that slept, because on Linux and macOS monotonic time stands still
- * in sleep.
+ * clock that is set forward looks just like a machine that slept, because on Linux and macOS monotonic time stands
+ * still in sleep.
  */
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os'
 import { Observable, share } from 'rxjs'
@@ -23,7 +23,9 @@ export type Interfaces = () => NodeJS.Dict<NetworkInterfaceInfo[]>
 export interface AwakeOptions {
   /** Default: the real one. */
   readonly clock?: Clock
-  /** Default: `os.networkInterfaces`. It may throw, as it does on some phones: then nothing is known to have changed. */
+  /**
+   * Default: `os.networkInterfaces`. It may throw, as it does on some phones: then nothing is known to have changed.
+   */
   readonly interfaces?: Interfaces
   /** How often to look, in milliseconds from 1,000 to 5,000. Default 2,000. */
   readonly everyMs?: number
@@ -85,7 +87,8 @@ const networkOf = (interfaces: Interfaces): string | undefined => {
 
 /**
  * Left out: what leads nowhere (loopback, link-local: every container that starts brings a new one of these) and what
- * changes by itself (MAC addresses, and the second half of IPv6 addresses, which privacy extensions renew all the time).
+ * changes by itself (MAC addresses, and the second half of IPv6 addresses, which privacy extensions renew all the
+ * time).
  */
 const stablePart = (name: string, { address, netmask, internal }: NetworkInterfaceInfo): string | undefined => {
   if (internal || /^(169\.254\.|fe[89ab])/i.test(address)) return undefined

@@ -1,9 +1,9 @@
 /**
- * Where a budget is kept between runs, shared by the processes of one machine: a port, a store in memory, and the default,
- * one small JSON file per key.
+ * Where a budget is kept between runs, shared by the processes of one machine: a port, a store in memory, and the
+ * default, one small JSON file per key.
  *
- * The file is replaced as a whole (written beside it, synced, renamed), under a lock file that is made exclusively. A bot
- * dies in every way there is, so the lock must not outlive its owner: the lock names its process, and
+ * The file is replaced as a whole (written beside it, synced, renamed), under a lock file that is made exclusively. A
+ * bot dies in every way there is, so the lock must not outlive its owner: the lock names its process, and
  *
  * - an owner that is known to be dead (gone, a zombie, or its number given to another process) loses the lock at once;
  * - an owner that is known to live keeps it, however long that takes: others give up after 2 s with an error;
@@ -23,12 +23,12 @@ import { HoldfastError, isHoldfastError } from './error.ts'
 
 export interface BudgetStore {
   /**
-   * Reads what is kept under a key, changes it and keeps the result, in one step that nobody who shares the store can get
-   * in between. `change` gets `undefined` where nothing was kept yet and `null` where something was that cannot be read;
-   * it is called once at most, without waiting. Resolves when the new state will survive the process; rejects if it was
-   * not kept.
+   * Reads what is kept under a key, changes it and keeps the result, in one step that nobody who shares the store can
+   * get in between. `change` gets `undefined` where nothing was kept yet and `null` where something was that cannot be
+   * read; it is called once at most, without waiting. Resolves when the new state will survive the process; rejects if
+   * it was not kept.
    */
-  update<T>(key: string, change: (stored: unknown) => [next: unknown, result: T]): Promise<T>
+  update<T>(key: string, change: (stored: unknown) => [next: object, result: T]): Promise<T>
 }
 
 /** Kept by this process alone, and gone with it: for tests, and for peers without a daily limit. */
@@ -55,8 +55,8 @@ const TURN_MS = 6
 const FILE_BYTES_MAX = 8 * 1024 * 1024
 
 /**
- * The folder of the user's programs for what must survive a restart: `$XDG_STATE_HOME/holdfast` or `~/.local/state/holdfast`,
- * and `%LOCALAPPDATA%\holdfast` on Windows. In a container, mount it.
+ * The folder of the user's programs for what must survive a restart: `$XDG_STATE_HOME/holdfast` or
+ * `~/.local/state/holdfast`, and `%LOCALAPPDATA%\holdfast` on Windows. In a container, mount it.
  */
 export const defaultBudgetDir = (): string => {
   const { XDG_STATE_HOME, LOCALAPPDATA } = process.env
@@ -65,9 +65,9 @@ export const defaultBudgetDir = (): string => {
 }
 
 /**
- * Keeps each key in a file of its own in `dir`, which is made if it is missing. File names are hashes, because a key may
- * hold a token; files have mode 0600. Processes of one machine that use the same folder share the budget. To forget a
- * budget, delete its file.
+ * Keeps each key in a file of its own in `dir`, which is made if it is missing. File names are hashes, because a key
+ * may hold a token; files have mode 0600. Processes of one machine that use the same folder share the budget. To forget
+ * a budget, delete its file.
  *
  * `update` rejects with HoldfastError `expired` if another process keeps the lock for 2 s, and with `bad-option` if the
  * folder cannot be used (no permission, disk full); `cause` has the error of the system. Then nothing was changed.
@@ -88,7 +88,7 @@ export const fileBudgetStore = (
 }
 
 interface Waiting {
-  readonly change: (stored: unknown) => [unknown, unknown]
+  readonly change: (stored: unknown) => [object, unknown]
   readonly resolve: (result: never) => void
   readonly reject: (error: unknown) => void
 }
@@ -114,7 +114,7 @@ const shelf = (path: string, clock: Clock) => {
     busy = false
   }
 
-  return <T>(change: (stored: unknown) => [unknown, T]): Promise<T> =>
+  return <T>(change: (stored: unknown) => [object, T]): Promise<T> =>
     new Promise<T>((resolve, reject) => {
       waiting.push({ change, resolve, reject })
       if (!busy) void work()
@@ -222,9 +222,9 @@ const heldMessage = (path: string, owner: Owner | undefined): string => {
 }
 
 /**
- * Two processes that both find a dead owner must not both remove "the" lock: the second would remove the first one's new
- * lock. So who breaks a lock holds a lock on breaking that very one, and looks again; it may itself be left by a process
- * that was killed, and is then broken in the same way.
+ * Two processes that both find a dead owner must not both remove "the" lock: the second would remove the first one's
+ * new lock. So who breaks a lock holds a lock on breaking that very one, and looks again; it may itself be left by a
+ * process that was killed, and is then broken in the same way.
  */
 const breakLock = async (path: string, found: Found, clock: Clock, deadlineAt: number): Promise<void> => {
   const guard = `${path}.${found.mark}`
@@ -345,6 +345,6 @@ const codeOf = (error: unknown): unknown => (error as NodeJS.ErrnoException | un
 const classified = (error: unknown, path: string): unknown => {
   if (isHoldfastError(error)) return error
   const reason = codeOf(error) ?? 'an unknown error'
-  const message = `The folder of the budget store cannot be used: ${reason} at ${path}. It must be a folder that this process may write to.`
-  return new HoldfastError('bad-option', message, { cause: error })
+  const what = `The folder of the budget store cannot be used: ${reason} at ${path}.`
+  return new HoldfastError('bad-option', `${what} This process must be able to write there.`, { cause: error })
 }

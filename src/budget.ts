@@ -1,13 +1,13 @@
 /**
- * The session-start budget: how many times a day, and how fast, a bot may say "here I am" before its peer takes the token
- * away (Discord resets it after 1,000 identifies a day, however they were spent: regressions R40, R41). It is counted
- * where a restart cannot forget it, and shared by the processes of one machine.
+ * The session-start budget: how many times a day, and how fast, a bot may say "here I am" before its peer takes the
+ * token away (Discord resets it after 1,000 identifies a day, however they were spent: regressions R40, R41). It is
+ * counted where a restart cannot forget it, and shared by the processes of one machine.
  *
- * The day is any 24 hours, not the peer's calendar. A part of it is never spent here: the reserve pays for what cannot be
- * counted, such as starts by other programs, starts that came later than they were planned, and a lost history.
+ * The day is any 24 hours, not the peer's calendar. A part of it is never spent here: the reserve pays for what cannot
+ * be counted, such as starts by other programs, starts that came later than they were planned, and a lost history.
  *
- * What the peer says wins wherever it is stricter, and over what we only assumed. It never makes us forget starts that we
- * made ourselves, so a peer that lies cannot talk us past the limit.
+ * What the peer says wins wherever it is stricter, and over what we only assumed. It never makes us forget starts that
+ * we made ourselves, so a peer that lies cannot talk us past the limit.
  */
 import { type BudgetStore, fileBudgetStore } from './budget-store.ts'
 import { type Clock, realClock } from './clock.ts'
@@ -16,7 +16,9 @@ import { HoldfastError } from './error.ts'
 export { type BudgetStore, defaultBudgetDir, fileBudgetStore, memoryBudgetStore } from './budget-store.ts'
 
 export interface BudgetOptions {
-  /** Whose budget: all that use the same key in the same store share it. The bot's id or its token; it is stored hashed. */
+  /**
+   * Whose budget: all that use the same key in the same store share it. The bot's id or its token; it is stored hashed.
+   */
   readonly key: string
   /** What the peer allows in 24 hours: 1 to 100,000. */
   readonly perDay: number
@@ -40,11 +42,26 @@ export interface BudgetOptions {
  */
 export type BudgetWarning = 'history-lost'
 
-export type Reservation =
-  /** It is yours: start in `waitMs` milliseconds, 0 for now. If that start is not made after all, hand the ticket back. */
-  | { readonly waitMs: number; readonly ticket: number; readonly exhausted?: never; readonly warning?: BudgetWarning }
-  /** Nothing was reserved. Ask again in `untilMs` milliseconds, not before. */
-  | { readonly exhausted: true; readonly untilMs: number; readonly warning?: BudgetWarning }
+export type Reservation = Reserved | Exhausted
+
+/**
+ * It is yours: start in `waitMs` milliseconds, 0 for now. If that start is not made after all, hand the ticket back.
+ */
+export interface Reserved {
+  readonly waitMs: number
+  readonly ticket: number
+  readonly exhausted?: never
+  readonly warning?: BudgetWarning
+}
+
+/** Nothing was reserved. Ask again in `untilMs` milliseconds, not before. */
+export interface Exhausted {
+  readonly exhausted: true
+  readonly untilMs: number
+  readonly waitMs?: never
+  readonly ticket?: never
+  readonly warning?: BudgetWarning
+}
 
 /** What the peer says about the budget: Discord's `session_start_limit`. Whatever is not a number was not said. */
 export interface ServerWord {
@@ -58,11 +75,14 @@ export interface ServerWord {
 export interface SessionBudget {
   /**
    * Takes one session start out of the budget. `bucket` is a whole number, for Discord the shard's: it is taken modulo
-   * the number of buckets. Rejects with HoldfastError as the store does; then nothing is reserved, and no session may be
-   * started.
+   * the number of buckets. Rejects with HoldfastError as the store does; then nothing is reserved, and no session may
+   * be started.
    */
   reserve(bucket?: number): Promise<Reservation>
-  /** Gives back a start that was reserved and then not made, because the dial failed before. Unknown tickets are ignored. */
+  /**
+   * Gives back a start that was reserved and then not made, because the dial failed before. Unknown tickets are
+   * ignored.
+   */
   refund(ticket: number): Promise<void>
   serverSays(word: ServerWord): Promise<void>
 }
@@ -80,7 +100,9 @@ interface BudgetState {
   readonly version: 1
   /** Counts the changes; a ticket is the revision that made it. */
   readonly revision: number
-  /** Budget time in milliseconds: wall time, but it never goes back and never skips what we saw not to have passed. */
+  /**
+   * Budget time in milliseconds: begins as wall time, never goes back, never skips what is known not to have passed.
+   */
   readonly at: number
   /** Wall time of the last change. */
   readonly wall: number
@@ -185,24 +207,25 @@ const said = (value: unknown, min: number, max: number): number | undefined =>
 type TimeIn = (state: BudgetState, wall: number) => number
 
 /**
- * Budget time of a state that was kept. Only wall time outlives a process, and it can be wrong: a small computer without
- * a battery starts in 1970 and is corrected minutes later. So
+ * Budget time of a state that was kept. Whoever changed it last knows by monotonic time what has passed. For others
+ * only wall time leads from one process to the next, and it can be wrong: a small computer without a battery starts in
+ * 1970 and is corrected minutes later. So
  *
- * - time that wall says to have passed since the last change counts; none if the wall clock was set back;
+ * - what wall says to have passed since the last change counts; nothing if the wall clock was set back;
  * - a wall clock that was wrong and now catches up with budget time does not count twice what passed in between;
- * - no more counts than this process has lived through since it first looked, where it did: a clock that is set forward
- *   forgives nothing. (Hours that the machine slept are not counted either: that only makes us more careful.)
+ * - no more counts than this process has lived through since its own last change, which was earlier: a clock that is
+ *   set
+ *   forward forgives nothing. (Hours that the machine slept are not counted either: that only makes us more careful.)
  */
 const budgetTime = (clock: Clock): TimeIn => {
-  let first: { at: number; now: number } | undefined
+  let last: { revision: number; at: number; wall: number; now: number } | undefined
   return (state, wall) => {
-    const from = wall >= state.at ? Math.max(state.at, state.wall) : state.wall
-    const passed = Math.max(0, wall - from)
     const now = clock.now()
-    const bound = first ? first.at + (now - first.now) : Number.POSITIVE_INFINITY
-    const at = Math.max(state.at, Math.min(state.at + passed, bound))
-    // whoever lived longer, or slept less, knows better than we do
-    if (at > bound || first === undefined) first = { at, now }
+    const lived = last ? now - last.now : Number.POSITIVE_INFINITY
+    const ours = last?.revision === state.revision && last.at === state.at && last.wall === state.wall
+    const from = wall >= state.at ? Math.max(state.at, state.wall) : state.wall
+    const at = state.at + (ours ? lived : Math.min(Math.max(0, wall - from), lived))
+    last = { revision: state.revision + 1, at, wall, now }
     return at
   }
 }

@@ -8,7 +8,8 @@ import type { LinkEvent } from '../machines/link.ts'
 import type { Adapter, Dialogue, Frame, HttpOutgoing, Io, Target, Verdict } from './adapter/adapter.ts'
 import { textOf } from './error.ts'
 import { clampRhythm, type Pulse, type Rhythm } from './heartbeat.ts'
-import type { Address } from './net/resolve.ts'
+import type { ProxyServer } from './net/proxy.ts'
+import type { AddressFeed } from './net/resolve.ts'
 import type { Outbox, Writer } from './outbox.ts'
 import type { Scrub } from './secret.ts'
 import type { OpenTransport, Pipe, TransportListener } from './transport/transport.ts'
@@ -16,7 +17,9 @@ import type { OpenTransport, Pipe, TransportListener } from './transport/transpo
 /** What one attempt dials, and what must not be shown of it. */
 export interface Endpoint {
   readonly target: Target
-  readonly addresses: readonly Address[]
+  /** Of the proxy, if there is one; more may join while they are dialed. */
+  readonly addresses: AddressFeed
+  readonly proxy?: ProxyServer | undefined
   readonly scrub: Scrub
 }
 

@@ -2,7 +2,7 @@
  * Two kinds of trouble, never mixed. A *usage* error is the caller's: it throws HoldfastError at once. A *fault* is an
  * operating failure: a value, classified here and nowhere else, and never thrown inside.
  */
-import { type Fault, type FaultCode, faults } from '../machines/fault.ts'
+import { type Fault, type FaultCode, faults, isFault } from '../machines/fault.ts'
 
 /** What a HoldfastError is about. */
 export type ErrorCode =
@@ -45,21 +45,39 @@ export const isHoldfastError = (value: unknown): value is HoldfastError =>
 /** Where an error happened: the same ECONNRESET means different things before and after the upgrade. */
 export type Phase = 'resolving' | 'connecting' | 'securing' | 'upgrading' | 'open'
 
+/** How far an attempt at an address came. The dialer writes it on the errors that it collects. */
+export type DialStep = 'tcp' | 'proxy' | 'tls'
+
+const PHASE_OF_STEP = new Map<string, Phase>([
+  ['tcp', 'connecting'],
+  ['proxy', 'connecting'],
+  ['tls', 'securing'],
+])
+
 interface Cause {
   readonly code: string
   readonly syscall: string
   readonly text: string
+  readonly step: string
+  /** What it was called where it arose, and more was known. */
+  readonly fault: Fault | undefined
 }
 
-/** The only classifier of raw errors. Walks `cause` and `errors[]`; decides by code and phase, never by message. */
+/** The only classifier of raw errors. Walks `cause` and `errors[]`; decides by code, step and phase. */
 export const faultFrom = (error: unknown, phase: Phase): Fault => {
-  const causes = flatten(error)
+  const { causes, isStale } = flatten(error)
   const ranked = causes
-    .map((cause) => ({ cause, code: codeFor(cause, phase) }))
-    .sort((a, b) => weight(a.code) - weight(b.code))
-  const code = ranked[0]?.code ?? 'unknown'
-  const detail = [...new Set(causes.map((cause) => cause.text).filter(Boolean))].join('; ')
-  return detail ? { code, detail } : { code }
+    .map((cause) => ({ cause, fault: cause.fault ?? { code: codeFor(cause, PHASE_OF_STEP.get(cause.step) ?? phase) } }))
+    .sort((a, b) => weight(a.fault.code) - weight(b.fault.code))
+  const { code, retryAfterMs } = ranked[0]?.fault ?? { code: 'unknown' }
+  const certificates = causes.map(({ code }) => (Object.hasOwn(CERTIFICATES, code) ? CERTIFICATES[code] : ''))
+  const detail = [...new Set([...certificates, ...causes.map(({ text }) => text)])].filter(Boolean).join('; ')
+  return {
+    // that addresses of the past lead nowhere says little of the peer
+    code: isStale ? 'name-unavailable' : code,
+    ...(detail && { detail }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  }
 }
 
 /**
@@ -68,6 +86,8 @@ export const faultFrom = (error: unknown, phase: Phase): Fault => {
  */
 const ACTIONABLE: readonly FaultCode[] = [
   'connect-timeout',
+  'tls-timeout',
+  'upgrade-timeout',
   'dropped',
   'connection-lost',
   'tls-certificate',
@@ -82,25 +102,51 @@ const weight = (code: FaultCode): number => {
   return index < 0 ? (code === 'unknown' ? ACTIONABLE.length : -1) : index
 }
 
-const CAUSES_MAX = 16
+const CAUSES_MAX = 64
+
+interface Causes {
+  readonly causes: readonly Cause[]
+  /** The addresses were of the past, because the lookup failed. */
+  readonly isStale: boolean
+}
 
 /** The leaves of a tree of errors: an AggregateError says nothing by itself, and its own code is only its first child's. */
-const flatten = (error: unknown, seen = new Set<unknown>()): Cause[] => {
-  if (typeof error !== 'object' || error === null) return [{ code: '', syscall: '', text: String(error) }]
-  if (seen.has(error) || seen.size >= CAUSES_MAX) return []
+const flatten = (error: unknown, seen = new Set<unknown>()): Causes => {
+  if (typeof error !== 'object' || error === null) return { ...NONE, causes: [{ ...NOTHING, text: textOf(error) }] }
+  if (seen.has(error) || seen.size >= CAUSES_MAX) return NONE
   seen.add(error)
-  const { cause, errors, code, syscall, message, name } = fieldsOf(error)
+  const fields = fieldsOf(error)
+  const own = causeOf(fields)
+  if (own.fault) return { ...NONE, causes: [own] }
+  const { cause, errors, attempts, staleBecause } = fields
   const inner = [...(Array.isArray(errors) ? errors : []), ...(cause === undefined ? [] : [cause])]
-  const leaves = inner.flatMap((each) => flatten(each, seen))
-  const own = { code: asText(code), syscall: asText(syscall), text: asText(message) || asText(code) || asText(name) }
-  return leaves.some((leaf) => leaf.code) ? leaves : [own, ...leaves]
+  const found = inner.map((each) => flatten(each, seen))
+  const leaves = found.flatMap(({ causes }) => causes)
+  const isStale = staleBecause !== undefined || found.some((each) => each.isStale)
+  // the dialer's own account lists every address, and each of them once
+  if (Array.isArray(attempts) && own.text)
+    return { isStale, causes: (leaves.length > 0 ? leaves : [own]).map(toldAs(own.text)) }
+  return { isStale, causes: leaves.some((leaf) => leaf.code || leaf.fault) ? leaves : [own, ...leaves] }
 }
+
+const toldAs =
+  (text: string) =>
+  (cause: Cause): Cause => ({ ...cause, text })
+
+const causeOf = ({ code, syscall, name, message, step, fault }: Record<string, unknown>): Cause => ({
+  code: asText(code),
+  syscall: asText(syscall),
+  text: asText(message) || asText(code) || asText(name),
+  step: asText(step),
+  fault: isFault(fault) ? fault : asText(code) ? undefined : codelessFault(`${asText(name)}: ${asText(message)}`),
+})
 
 /** Some errors are not plain data: a getter may throw. */
 const fieldsOf = (error: object): Record<string, unknown> => {
   try {
     const { cause, errors, code, syscall, message, name } = error as Record<string, unknown>
-    return { cause, errors, code, syscall, message, name }
+    const { step, fault, attempts, staleBecause } = error as Record<string, unknown>
+    return { cause, errors, code, syscall, message, name, step, fault, attempts, staleBecause }
   } catch {
     return {}
   }
@@ -115,6 +161,9 @@ export const textOf = (thrown: unknown): string => {
   }
 }
 
+const NOTHING: Cause = { code: '', syscall: '', text: '', step: '', fault: undefined }
+const NONE: Causes = { causes: [], isStale: false }
+
 const asText = (value: unknown): string => (typeof value === 'string' ? value : '')
 
 const BY_CODE: Record<string, FaultCode> = {
@@ -122,6 +171,7 @@ const BY_CODE: Record<string, FaultCode> = {
   ENODATA: 'name-not-found',
   EAI_NONAME: 'name-not-found',
   EBADNAME: 'name-not-found',
+  EBADRESP: 'name-unavailable',
   EAI_AGAIN: 'name-unavailable',
   EAI_FAIL: 'name-unavailable',
   ESERVFAIL: 'name-unavailable',
@@ -132,6 +182,8 @@ const BY_CODE: Record<string, FaultCode> = {
   ENETDOWN: 'unreachable',
   EADDRNOTAVAIL: 'unreachable',
   EAFNOSUPPORT: 'unreachable',
+  // an address of the link without its interface, or what a lookup gave in place of an address
+  EINVAL: 'unreachable',
   EACCES: 'unreachable',
   EPERM: 'unreachable',
   EMFILE: 'out-of-sockets',
@@ -148,11 +200,46 @@ const RESETS = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED', 'UND_ERR_SOCKET',
 /** The names that Node gives to OpenSSL's verdicts on a certificate. */
 const CERTIFICATE =
   /^(CERT_|CRL_|ERROR_IN_C|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_CERT|INVALID_(CA|PURPOSE)$|PATH_LENGTH_|HOSTNAME_)/
-const TLS = /^(ERR_TLS_|ERR_SSL_|EPROTO$)/
+const TLS = /^(ERR_TLS_|ERR_SSL_|ERR_OSSL_|EPROTO$)/
+
+/** What is wrong with a certificate, in words: the codes are OpenSSL's. */
+const CERTIFICATES: Record<string, string> = {
+  CERT_HAS_EXPIRED: 'the certificate has expired',
+  CERT_NOT_YET_VALID: 'the certificate is not valid yet: look at the clock of this machine',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'the certificate is for another host',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'the certificate is self-signed',
+  SELF_SIGNED_CERT_IN_CHAIN: 'the certificate chain ends at an unknown self-signed issuer',
+  UNABLE_TO_GET_ISSUER_CERT: 'the issuer of the certificate is unknown',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'the issuer of the certificate is unknown',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'the issuer of the certificate is unknown',
+  CERT_REVOKED: 'the certificate was revoked',
+}
+
+/** What its makers gave no code to, by name and by the first words of the message. */
+const CODELESS: readonly (readonly [RegExp, FaultCode])[] = [
+  [/^HTTPParserError: /, 'not-websocket'],
+  [/^TimeoutError: /, 'upgrade-timeout'],
+  [/^Error: Opening handshake has timed out$/, 'upgrade-timeout'],
+]
+
+const codelessFault = (text: string): Fault | undefined => {
+  const known = CODELESS.find(([words]) => words.test(text))
+  return known && { code: known[1] }
+}
+
+const LATE_IN: Record<Phase, FaultCode> = {
+  resolving: 'name-unavailable',
+  connecting: 'connect-timeout',
+  securing: 'connect-timeout',
+  upgrading: 'connect-timeout',
+  open: 'connection-lost',
+}
 
 const codeFor = ({ code, syscall }: Cause, phase: Phase): FaultCode => {
   if (code === 'ECONNREFUSED') return syscall.startsWith('query') ? 'name-unavailable' : 'refused'
-  if (code === 'ETIMEDOUT') return phase === 'open' ? 'connection-lost' : 'connect-timeout'
+  if (code === 'ETIMEDOUT') return LATE_IN[phase]
+  // a name that is too long to be one
+  if (code === 'EINVAL' && syscall === 'getaddrinfo') return 'name-not-found'
   if (RESETS.has(code)) return phase === 'open' ? 'connection-lost' : 'dropped'
   if (CERTIFICATE.test(code)) return 'tls-certificate'
   if (TLS.test(code)) return 'tls-failed'

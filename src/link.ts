@@ -132,7 +132,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     this.#stopped = new Promise((resolve) => {
       this.#finish = resolve
     })
-    const beside = http(clock, options.lookup, (delivered, message) => new RequestError(delivered, message))
+    const beside = http(options, (delivered, message) => new RequestError(delivered, message))
     this.#closePorts = beside.close
     this.#seat = governorOf(clock).join(() => this.#order({ type: 'dial.invited', reason: 'endpoint-recovered' }))
     this.#ports = this.#makePorts(beside.request)
@@ -144,7 +144,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   #makePorts(request: LinkPorts['request']): LinkPorts {
     const { deadlines, ...options } = this.#options
     const { clock, maxPayloadBytes, perMessageDeflate } = options
-    const { tlsMs, upgradeMs } = deadlines
+    const { connectMs, tlsMs, upgradeMs } = deadlines
     const drainMs = () => this.#drainMs
     return {
       adapter: this.#adapter as Adapter,
@@ -167,7 +167,8 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
       deliver: (message) => this.#inbound.push(message as In),
       open:
         options.transport ??
-        ((endpoint) => openWebSocket({ ...endpoint, clock, maxPayloadBytes, perMessageDeflate, tlsMs, upgradeMs })),
+        ((endpoint) =>
+          openWebSocket({ ...endpoint, clock, maxPayloadBytes, perMessageDeflate, connectMs, tlsMs, upgradeMs })),
     }
   }
 

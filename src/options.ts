@@ -5,7 +5,9 @@ import { type Clock, realClock } from './clock.ts'
 import type { Endpoint } from './conversation.ts'
 import { HoldfastError } from './error.ts'
 import { type HeartbeatOptions, heartbeatDefaults } from './heartbeat.ts'
+import { parseProxy } from './net/proxy.ts'
 import { type Lookup, lookupBySystem } from './net/resolve.ts'
+import { lookupByServers } from './net/servers.ts'
 import { RECORDS_MAX } from './observe/recorder.ts'
 import { type OutboxOptions, outboxDefaults } from './outbox.ts'
 import type { OpenTransport } from './transport/transport.ts'
@@ -50,6 +52,13 @@ export interface LinkOptions {
   readonly recordsMax?: number
   /** A resolver of your own. Default: the system's. */
   readonly lookup?: Lookup
+  /** DNS servers of your own, such as `['1.1.1.1']`, in place of the system's resolver: /etc/hosts is not asked then. */
+  readonly dns?: { readonly servers: readonly string[] }
+  /**
+   * The URL of a proxy (`http://`, `https://`, `socks5://`; user and password are never shown) that everything goes
+   * through, or false for none. Default: what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say.
+   */
+  readonly proxy?: string | false
   /** Time and dice. Default: the real ones. */
   readonly clock?: Clock
   /** A transport of your own, for tests and other pipes. Default: WebSocket. */
@@ -57,10 +66,13 @@ export interface LinkOptions {
 }
 
 export interface CheckedOptions
-  extends Required<Omit<LinkOptions, 'id' | 'signal' | 'transport' | 'deadlines' | 'heartbeat' | 'outbox'>> {
+  extends Required<
+    Omit<LinkOptions, 'id' | 'signal' | 'transport' | 'deadlines' | 'heartbeat' | 'outbox' | 'dns' | 'proxy'>
+  > {
   readonly id: string
   readonly signal: AbortSignal | undefined
   readonly transport: LinkOptions['transport'] | undefined
+  readonly proxy: LinkOptions['proxy'] | undefined
   readonly deadlines: Deadlines
   readonly heartbeat: HeartbeatOptions
   readonly outbox: OutboxOptions
@@ -100,6 +112,8 @@ const KNOWN = [
   'perMessageDeflate',
   'recordsMax',
   'lookup',
+  'dns',
+  'proxy',
   'clock',
   'transport',
 ] as const satisfies readonly (keyof LinkOptions)[]
@@ -112,7 +126,7 @@ const BYTES_MAX = 1024 ** 3
 export const checkOptions = (options: LinkOptions, adapterName: string): CheckedOptions => {
   checkObject(options, 'options')
   refuseUnknown(options, KNOWN, 'options')
-  const clock = options.clock ?? realClock
+  const clock = checkClock(options.clock ?? realClock)
   const four = Math.floor(clock.random() * 0x10000)
   const id = options.id ?? `${adapterName}-${four.toString(16).padStart(4, '0')}`
   if (typeof id !== 'string' || id === '' || id.length > ID_LENGTH_MAX) {
@@ -130,10 +144,11 @@ export const checkOptions = (options: LinkOptions, adapterName: string): Checked
     signal,
     perMessageDeflate,
     clock,
-    lookup: options.lookup ?? lookupBySystem,
+    lookup: checkLookup(options),
+    proxy: checkProxy(options.proxy),
     transport: options.transport,
     deadlines: checkNumbers('deadlines', options.deadlines, deadlineDefaults, TIMER_MAX_MS),
-    heartbeat: checkNumbers('heartbeat', options.heartbeat, heartbeatDefaults, TIMER_MAX_MS),
+    heartbeat: checkHeartbeat(options.heartbeat),
     outbox: checkNumbers('outbox', options.outbox, outboxDefaults, BYTES_MAX),
     inboundMax: checkNumber('inboundMax', options.inboundMax ?? 1_000, COUNT_MAX),
     maxPayloadBytes: checkNumber('maxPayloadBytes', options.maxPayloadBytes ?? 16 * 1024 * 1024, BYTES_MAX),
@@ -146,6 +161,39 @@ const wrong = (name: string, got: unknown, wants: string): HoldfastError =>
 
 const checkObject = (value: unknown, name: string): void => {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrong(name, value, 'an object')
+}
+
+const checkLookup = ({ lookup, dns }: LinkOptions): Lookup => {
+  if (dns === undefined) return lookup ?? lookupBySystem
+  if (lookup !== undefined) throw wrong('dns', dns, 'left out when there is a "lookup"')
+  checkObject(dns, 'dns')
+  refuseUnknown(dns, ['servers'], 'dns')
+  const { servers } = dns
+  try {
+    if (Array.isArray(servers) && servers.length > 0) return lookupByServers(servers)
+  } catch {
+    // one of them is no address
+  }
+  throw wrong('dns.servers', servers, 'a list of IP addresses, each with a port if need be: "1.1.1.1:53"')
+}
+
+const checkProxy = (proxy: unknown): LinkOptions['proxy'] => {
+  if (proxy === undefined || proxy === false || (typeof proxy === 'string' && parseProxy(proxy))) return proxy
+  throw wrong('proxy', proxy, 'false or the URL of a proxy: http://, https:// or socks5://')
+}
+
+const CLOCK = ['now', 'wall', 'random', 'setTimeout', 'clearTimeout'] as const satisfies readonly (keyof Clock)[]
+
+const checkClock = (clock: Clock): Clock => {
+  if (typeof clock === 'object' && CLOCK.every((name) => typeof clock[name] === 'function')) return clock
+  throw wrong('clock', clock, `an object with the functions ${CLOCK.join(', ')}`)
+}
+
+const checkHeartbeat = (given: Partial<HeartbeatOptions> | undefined): HeartbeatOptions => {
+  const checked = checkNumbers('heartbeat', given, heartbeatDefaults, TIMER_MAX_MS)
+  const { answerMinMs, answerMaxMs } = checked
+  if (answerMinMs <= answerMaxMs) return checked
+  throw wrong('heartbeat.answerMinMs', answerMinMs, `at most heartbeat.answerMaxMs, which is ${answerMaxMs}`)
 }
 
 /** A whole number from 1 to `max`. */

@@ -55,14 +55,13 @@ const SECRET_LENGTH_MIN = 4
 const TEXT_LENGTH_MAX = 512
 /** C0, C1, and the marks that turn lines or text direction: a peer must not write to our terminal (T8). */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it removes
-const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g
+const CONTROL = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g
 
 export const scrubber = (secrets: Iterable<string>): Scrub => {
   const forms = new Set<string>()
   for (const value of secrets) {
     if (value.length < SECRET_LENGTH_MIN) continue
-    const base64 = Buffer.from(value).toString('base64')
-    for (const form of [value, encodeURIComponent(value), base64, base64.replace(/=+$/, '')]) forms.add(form)
+    for (const form of formsOf(value)) forms.add(form)
   }
   const longestFirst = [...forms].sort((a, b) => b.length - a.length)
   return (text) => {
@@ -71,6 +70,18 @@ export const scrubber = (secrets: Iterable<string>): Scrub => {
     clean = clean.replace(URL_IN_TEXT, publicUrl).replace(CONTROL, ' ').trim()
     return clean.length > TEXT_LENGTH_MAX ? `${clean.slice(0, TEXT_LENGTH_MAX)}…` : clean
   }
+}
+
+/** As it is, in JSON, in a URL, in a form, and as Base64 in its four dialects. */
+const formsOf = (value: string): string[] => {
+  const json = JSON.stringify(value).slice(1, -1)
+  // by way of bytes: half a surrogate pair alone cannot be encoded
+  const uri = encodeURIComponent(Buffer.from(value).toString())
+  const form = new URLSearchParams([['', value]]).toString().slice(1)
+  const base64 = Buffer.from(value).toString('base64')
+  const base64url = Buffer.from(value).toString('base64url')
+  const padding = base64.slice(base64url.length)
+  return [value, json, uri, form, base64, base64.slice(0, base64url.length), base64url, base64url + padding]
 }
 
 const URL_IN_TEXT = /\b(?:wss?|https?):\/\/[^\s'"<>]+/g

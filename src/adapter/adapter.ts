@@ -6,6 +6,7 @@
  * docs/adapters.md is the whole contract in prose with a worked example; this file is the same contract in types.
  */
 import type { SecureContextOptions } from 'node:tls'
+import type { Observable } from 'rxjs'
 import type { FaultCode } from '../../machines/fault.ts'
 import { HoldfastError } from '../error.ts'
 import { isSecret, reveal } from '../secret.ts'
@@ -24,6 +25,9 @@ export interface Target {
   readonly secrets?: readonly string[]
   readonly tls?: Pick<SecureContextOptions, 'ca' | 'cert' | 'key'>
 }
+
+/** One target, or several of which each would do, the best first. An empty list means: none for the moment. */
+export type Targets = Target | readonly Target[]
 
 /** What an adapter made of a frame. Only `taken` and `unknown` prove that the peer is alive. */
 export type Verdict =
@@ -101,9 +105,10 @@ export interface Adapter<In = unknown, Out = unknown, C extends Calls = Calls> {
   readonly name: string
   /**
    * Where to dial. May be async: it is asked on every attempt, under the link's resolve deadline, and the signal fires
-   * when that attempt is over.
+   * when that attempt is over. An Observable of a registry is listened to until it has a target. While a list is empty the
+   * link stays in `resolving`; after a second it makes do with the targets that it knew last.
    */
-  target(context: { signal: AbortSignal }): Target | Promise<Target>
+  target(context: { signal: AbortSignal }): Targets | Promise<Targets> | Observable<Targets>
   dialogue(io: Io<In>): Dialogue
   /** A message of `link.send`. Throw to refuse a message that cannot be encoded; only that message is harmed. */
   encode?(message: Out, key: string): Outgoing

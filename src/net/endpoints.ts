@@ -1,9 +1,9 @@
 /**
  * Choosing among the endpoints of one link, and judging those that a peer supplies.
  *
- * The measure is the time of a connect to the real port, never an ICMP ping: a ping that timed out was once read as 0 ms,
- * and the dead server sorted first (Lagrange, incident 3). Here a failure has no number that could be compared: it is a
- * class of its own, behind all others.
+ * The measure is the time of a connect to the real port, never an ICMP ping: a ping that timed out was once read as 0
+ * ms, and the dead server sorted first (Lagrange, incident 3). Here a failure has no number that could be compared: it
+ * is a class of its own, behind all others.
  */
 import { isIP } from 'node:net'
 import type { Clock } from '../clock.ts'
@@ -11,17 +11,22 @@ import { HoldfastError } from '../error.ts'
 
 export interface EndpointBook {
   /**
-   * The same URLs, best first, without repeats: those that connect, the fastest first; those never measured, in the order
-   * given; those that failed, the longest ago first. At most 256 are returned.
+   * The same URLs, best first, without repeats: those that connect, the fastest first; those never measured, in the
+   * order given; those that failed, the longest ago first. At most 256 are returned.
    */
   rank(urls: readonly string[]): string[]
   /** A connect to the real port (TCP, and TLS where there is one) took so many milliseconds. Infinity is a failure. */
   connected(url: string, ms: number): void
-  /** The connect or the handshake failed: the others come first from now on, until it welcomes us or 5 min have passed. */
+  /**
+   * The connect or the handshake failed: the others come first from now on, until it welcomes us or 5 min have passed.
+   */
   failed(url: string): void
   /** The peer accepted us there: it is forgiven, and preferred until another one is clearly better. */
   welcomed(url: string): void
-  /** Whether all URLs ranked last have failed since the last welcome or `resolved()`: time to resolve anew, then to back off. */
+  /**
+   * Whether all URLs ranked last have failed since the last welcome or `resolved()`: time to resolve anew, then to back
+   * off.
+   */
   allFailedOnce(): boolean
   /** The names were looked up anew: `allFailedOnce` starts from nothing. The ranking stays. */
   resolved(): void
@@ -125,8 +130,8 @@ const clearlyBetter = (other: Standing, ours: Standing): boolean => {
 }
 
 /**
- * An endpoint is its scheme, host, port and path: tokens in the query come and go, and are none of our business. The path
- * stays, because one host may serve several peers.
+ * An endpoint is its scheme, host, port and path: tokens in the query come and go, and are none of our business. The
+ * path stays, because one host may serve several peers.
  */
 const keyOf = (url: string): string => {
   if (url.length > URL_LENGTH_MAX || !URL.canParse(url)) return url.slice(0, URL_LENGTH_MAX)
@@ -156,11 +161,13 @@ export type EndpointVerdict =
 
 export interface EndpointRule {
   /**
-   * Names that may be dialed, and with them all names that end in a dot and one of them: `['discord.gg']`. With the scheme
-   * `ws`, exact hosts with their port instead: `['127.0.0.1:3001']`.
+   * Names that may be dialed, and with them all names that end in a dot and one of them: `['discord.gg']`. With the
+   * scheme `ws`, exact hosts with their port instead: `['127.0.0.1:3001']`.
    */
   readonly hosts: readonly string[]
-  /** The scheme of the endpoint that the user gave. With `ws` the hosts must be loopback, and nothing else is allowed. */
+  /**
+   * The scheme of the endpoint that the user gave. With `ws` the hosts must be loopback, and nothing else is allowed.
+   */
   readonly scheme: 'wss' | 'ws'
 }
 
@@ -168,8 +175,8 @@ const refuse = (reason: EndpointRefusal): EndpointVerdict => ({ allowed: false, 
 
 /**
  * Whether an endpoint that the peer supplied (Discord's `resume_gateway_url`) may be dialed. It is about to be sent the
- * bot's token, so everything is refused but what is plainly one of our hosts; dial the known endpoint instead. Judge before
- * every dial, and dial the `url` of the verdict, not the text that was judged: it is as our parser reads it.
+ * bot's token, so everything is refused but what is plainly one of our hosts; dial the known endpoint instead. Judge
+ * before every dial, and dial the `url` of the verdict, not the text that was judged: it is as our parser reads it.
  * What the name resolves to, and redirects, are for the dialer to refuse.
  *
  * Throws HoldfastError `bad-option` if the rule itself is wrong. Source: threat T3 of the threat model, server-side

@@ -1,14 +1,15 @@
 /** HTTP beside a link, on undici, over sockets that our own dialer opened. */
 import type { Socket } from 'node:net'
-import { connect as connectTls } from 'node:tls'
 import { Agent, type Dispatcher } from 'undici'
 import { kindOf } from '../../machines/fault.ts'
 import type { HttpOutgoing } from '../adapter/adapter.ts'
 import type { Clock } from '../clock.ts'
 import { faultFrom, textOf } from '../error.ts'
 import type { Scrub } from '../secret.ts'
-import { dial } from './dial.ts'
-import { hostOf, type Lookup, portOf, resolve } from './resolve.ts'
+import { DialError, dial } from './dial.ts'
+import { proxyFor } from './proxy.ts'
+import { type Lookup, resolverOf } from './resolve.ts'
+import { routeTo } from './route.ts'
 
 /** Shorter than any server's own, so that a request is never written into a socket that is just being closed. */
 const KEEP_ALIVE_MS = 1_000
@@ -23,17 +24,24 @@ export interface Http {
 /** `delivered` is `refused` when the peer certainly did nothing, else `uncertain`. */
 type Failed = (delivered: 'refused' | 'uncertain', message: string) => Error
 
-export const http = (clock: Clock, lookup: Lookup, failed: Failed): Http => {
+export interface HttpOptions {
+  readonly clock: Clock
+  readonly lookup?: Lookup
+  readonly proxy?: string | false | undefined
+}
+
+export const http = (options: HttpOptions, failed: Failed): Http => {
   let agent: Agent | undefined
-  const open = (): Agent =>
-    new Agent({ keepAliveTimeout: KEEP_ALIVE_MS, maxResponseSize: ANSWER_BYTES_MAX, connect: connector(clock, lookup) })
+  const undo = new Set<() => void>()
+  const connect = connector(options, undo)
+  const open = (): Agent => new Agent({ keepAliveTimeout: KEEP_ALIVE_MS, maxResponseSize: ANSWER_BYTES_MAX, connect })
   return {
     request: async ({ http: { url, ...call }, read }, signal, scrub) => {
       agent ??= open()
       const method = call.method as Dispatcher.HttpMethod
       const { status, body } = await exchange(agent, url, { ...call, method, signal }).catch((error) => {
         const fault = faultFrom(error, 'upgrading')
-        const reached = kindOf(fault) !== 'vacant'
+        const reached = kindOf(fault) !== 'vacant' && !neverLeft(error)
         throw failed(reached ? 'uncertain' : 'refused', scrub(fault.detail ?? fault.code))
       })
       try {
@@ -43,6 +51,7 @@ export const http = (clock: Clock, lookup: Lookup, failed: Failed): Http => {
       }
     },
     close: () => {
+      for (const end of undo) end()
       agent?.destroy().catch(() => undefined)
       agent = undefined
     },
@@ -57,28 +66,45 @@ const exchange = async (agent: Agent, url: string, call: Call): Promise<{ status
   return { status: statusCode, body: await body.text() }
 }
 
-type Connector = (options: { protocol: string; host?: string; hostname: string; port: string }, tell: Connected) => void
+/** Whether it failed before there was a socket to write it to. */
+const neverLeft = (error: unknown): boolean =>
+  error instanceof DialError || (error instanceof Error && error.cause !== undefined && neverLeft(error.cause))
+
+type Connector = (options: { protocol: string; hostname: string; port: string }, tell: Connected) => void
 type Connected = (...result: [null, Socket] | [Error, null]) => void
 
+/**
+ * Opens sockets for undici: the same race as for a link, through TLS and proxies, with its deadlines. Undici cannot take
+ * back what it asked for: `undo` has the way to end each that is under way.
+ */
 const connector =
-  (clock: Clock, lookup: Lookup): Connector =>
+  ({ clock, lookup, proxy }: HttpOptions, undo: Set<() => void>): Connector =>
   ({ protocol, hostname, port }, tell) => {
-    const url = `${protocol === 'https:' ? 'wss:' : 'ws:'}//${hostname}${port && `:${port}`}`
-    resolve(url, lookup).then(
-      (addresses) => {
-        dial({
-          addresses,
-          port: portOf(url),
-          clock,
-          failed: (error) => tell(error, null),
-          opened: (socket) => {
-            if (protocol !== 'https:') return tell(null, socket)
-            const tls = connectTls({ socket, servername: hostOf(url), ALPNProtocols: ['http/1.1'] })
-            tls.once('error', (error) => tell(error, null))
-            tls.once('secureConnect', () => tell(null, tls))
-          },
-        })
-      },
-      (error: Error) => tell(error, null),
-    )
+    const abort = new AbortController()
+    let cancel: () => void = () => undefined
+    const settle: Connected = (...result) => {
+      if (!undo.delete(end)) return
+      tell(...result)
+    }
+    const end = () => {
+      abort.abort()
+      cancel()
+      settle(new Error('the link was stopped'), null)
+    }
+    undo.add(end)
+    const begin = async () => {
+      const url = `${protocol}//${hostname}${port && `:${port}`}`
+      const { host, ...route } = routeTo(url, { clock, proxy: proxyFor(url, proxy) })
+      const { signal } = abort
+      const addresses = await resolverOf(clock).find(host, { signal, ...(lookup && { lookup }) })
+      if (signal.aborted) return
+      cancel = dial({
+        ...route,
+        addresses,
+        clock,
+        opened: (socket) => settle(null, socket),
+        failed: (error) => settle(error, null),
+      })
+    }
+    begin().catch((error) => settle(error, null))
   }

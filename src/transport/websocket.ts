@@ -6,129 +6,148 @@
  */
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
-import { connect as connectTls } from 'node:tls'
 import WebSocket from 'ws'
 import type { Fault } from '../../machines/fault.ts'
 import type { Frame, Target } from '../adapter/adapter.ts'
 import type { Clock, Timer } from '../clock.ts'
-import { faultFrom, faultFromStatus, type Phase } from '../error.ts'
-import { dial } from '../net/dial.ts'
-import { type Address, identityOf, portOf } from '../net/resolve.ts'
+import { faultFrom, faultFromStatus, textOf } from '../error.ts'
+import { CONNECT_MS, dial } from '../net/dial.ts'
+import type { ProxyServer } from '../net/proxy.ts'
+import type { Address, AddressFeed } from '../net/resolve.ts'
+import { routeTo } from '../net/route.ts'
 import { decodePercent } from '../secret.ts'
 import type { OpenTransport, TransportListener } from './transport.ts'
 
 export interface WebSocketOptions {
   readonly target: Target
-  readonly addresses: readonly Address[]
+  /** Of the proxy, if there is one. */
+  readonly addresses: readonly Address[] | AddressFeed
+  readonly proxy?: ProxyServer | undefined
   readonly clock: Clock
   readonly maxPayloadBytes: number
   /** Off unless asked for: it costs memory per connection and opens the door to compression bombs. */
   readonly perMessageDeflate: boolean
-  /** Absolute, from the open socket. */
+  /** Absolute, in milliseconds: TCP, on whatever address. Default 10,000. */
+  readonly connectMs?: number
+  /** Absolute, in milliseconds, from the open socket: TLS, and the answer of a proxy. */
   readonly tlsMs: number
-  /** Absolute, from the secured socket. */
+  /** Absolute, in milliseconds, from the secured socket. */
   readonly upgradeMs: number
 }
+
+/** The dialer gives up so many milliseconds before the chart would: it knows what became of every address. */
+const LEAD_MS = 20
 
 export const openWebSocket =
   (options: WebSocketOptions): OpenTransport =>
   (listener) => {
-    const { target, addresses, clock } = options
-    let phase: Phase = 'connecting'
-    let ended = false
-    /** What broke the socket after the upgrade, if anything did. */
-    let broken: unknown
-    let deadline: Timer | undefined
-    const undo: (() => void)[] = []
-
-    const end = () => {
-      if (ended) return
-      ended = true
-      clock.clearTimeout(deadline)
-      for (const step of undo.reverse()) step()
-    }
-    const lose = (fault: Fault, close?: { code: number; reason: string }) => {
-      if (ended) return
-      end()
-      listener.lost(fault, close)
-    }
-    const limit = (ms: number, code: Fault['code']) => {
-      clock.clearTimeout(deadline)
-      deadline = clock.setTimeout(() => lose({ code, detail: `no answer within ${ms} ms` }), ms)
-    }
-    const fail = (error: unknown) => lose(faultFrom(error, phase))
-
-    const own = (socket: Socket) => {
-      // also after destroy(): a late error must not become an uncaught exception
-      socket.on('error', (error) => {
-        // once it is open, ws tells of the end a moment later, and knows what the peer said before the socket broke
-        if (phase === 'open') broken = error
-        else fail(error)
-      })
-      undo.push(() => socket.destroy())
-    }
-    const closed = (code: number, reason: string) => {
-      if (code !== ABNORMAL) lose(faultFromClose(code, reason), { code, reason })
-      else if (broken) fail(broken)
-      else lose({ code: 'connection-lost', detail: 'the socket ended without a close frame' })
-    }
-
-    const upgrade = (socket: Socket) => {
-      phase = 'upgrading'
-      limit(options.upgradeMs, 'upgrade-timeout')
-      let ws: WebSocket
-      try {
-        ws = startUpgrade(options, socket)
-      } catch (error) {
-        // a header or a password that cannot be sent
-        lose({ code: 'provider-failed', detail: String(error) })
-        return
-      }
-      ws.on('error', fail)
-      ws.on('unexpected-response', (_request, response: IncomingMessage) =>
-        lose(faultFromStatus(response.statusCode ?? 0, response.headers['retry-after'], clock.wall())),
-      )
-      socket.on('close', () => {
-        if (phase !== 'open') lose({ code: 'dropped', detail: 'the peer closed the socket before it answered' })
-      })
-      ws.on('open', () => {
-        phase = 'open'
-        clock.clearTimeout(deadline)
-        if (!ended) serve(ws, socket, listener, () => ended)
-      })
-      ws.on('close', (code, reason) => {
-        if (phase === 'open') closed(code, reason.toString())
-      })
-      undo.push(() => ws.terminate())
-    }
-
-    const secure = (socket: Socket) => {
-      phase = 'securing'
-      limit(options.tlsMs, 'tls-timeout')
-      const tls = connectTls({ ...target.tls, ...identityOf(target.url), socket, ALPNProtocols: ['http/1.1'] })
-      own(tls)
-      tls.once('secureConnect', () => {
-        if (!ended) upgrade(tls)
-      })
-    }
-
-    undo.push(
-      dial({
-        addresses,
-        port: portOf(target.url),
-        clock,
-        failed: fail,
-        opened: (socket) => {
-          own(socket)
-          listener.opened()
-          if (ended) return
-          if (new URL(target.url).protocol === 'wss:') secure(socket)
-          else upgrade(socket)
-        },
-      }),
-    )
-    return end
+    const transport = new WebSocketTransport(options, listener)
+    transport.dial()
+    return () => transport.end()
   }
+
+class WebSocketTransport {
+  readonly #options: WebSocketOptions
+  readonly #listener: TransportListener
+  readonly #undo: (() => void)[] = []
+  #deadline: Timer | undefined
+  #isEnded = false
+  #isOpen = false
+  /** What broke the socket after the upgrade, and whether the peer ended its side: ws tells neither. */
+  #broken: unknown
+  #hasFinished = false
+
+  constructor(options: WebSocketOptions, listener: TransportListener) {
+    this.#options = options
+    this.#listener = listener
+  }
+
+  dial(): void {
+    const { target, addresses, proxy, clock, connectMs = CONNECT_MS, tlsMs } = this.#options
+    const { host: _, ...route } = routeTo(target.url, { proxy, clock, layerMs: tlsMs, ...(target.tls && target) })
+    const cancel = dial({
+      ...route,
+      addresses,
+      clock,
+      withinMs: Math.max(1, connectMs - LEAD_MS),
+      connected: () => this.#listener.opened(),
+      opened: (socket) => this.#upgrade(socket),
+      failed: (error) => this.#lose(faultFrom(error, 'connecting')),
+    })
+    this.#undo.push(cancel)
+  }
+
+  end(): void {
+    if (this.#isEnded) return
+    this.#isEnded = true
+    this.#options.clock.clearTimeout(this.#deadline)
+    for (const step of this.#undo.reverse()) step()
+  }
+
+  #lose(fault: Fault, close?: { code: number; reason: string }): void {
+    if (this.#isEnded) return
+    this.end()
+    this.#listener.lost(fault, close)
+  }
+
+  #upgrade(socket: Socket): void {
+    const { clock, upgradeMs } = this.#options
+    this.#own(socket)
+    const late = { code: 'upgrade-timeout', detail: `no answer within ${upgradeMs} ms` } as const
+    this.#deadline = clock.setTimeout(() => this.#lose(late), upgradeMs)
+    let ws: WebSocket
+    try {
+      ws = startUpgrade(this.#options, socket)
+    } catch (error) {
+      // a header or a password that cannot be sent
+      this.#lose({ code: 'provider-failed', detail: textOf(error) })
+      return
+    }
+    this.#undo.push(() => ws.terminate())
+    ws.on('error', (error) => this.#lose(faultFrom(error, this.#isOpen ? 'open' : 'upgrading')))
+    ws.on('unexpected-response', (_request, response: IncomingMessage) =>
+      this.#lose(faultFromStatus(response.statusCode ?? 0, response.headers['retry-after'], clock.wall())),
+    )
+    ws.on('open', () => {
+      this.#isOpen = true
+      clock.clearTimeout(this.#deadline)
+      if (!this.#isEnded) serve(ws, socket, this.#listener, () => this.#isEnded)
+    })
+    ws.on('close', (code, reason) => {
+      if (this.#isOpen) this.#closed(code, reason.toString())
+    })
+  }
+
+  #own(socket: Socket): void {
+    this.#undo.push(() => socket.destroy())
+    // also after destroy(): a late error must not become an uncaught exception
+    socket.on('error', (error) => {
+      // once it is open, ws tells of the end a moment later, and knows what the peer said before the socket broke
+      if (this.#isOpen) this.#broken ??= error
+      else this.#lose(faultFrom(error, 'upgrading'))
+    })
+    socket.once('end', () => {
+      this.#hasFinished = true
+    })
+    socket.once('close', () => {
+      if (!this.#isOpen) this.#lose({ code: 'dropped', detail: 'the peer closed the socket before it answered' })
+    })
+  }
+
+  #closed(code: number, reason: string): void {
+    if (code !== ABNORMAL) this.#lose(faultFromClose(code, reason), { code, reason })
+    else this.#lose({ code: 'connection-lost', detail: endOf(this.#broken, this.#hasFinished) })
+  }
+}
+
+/** A reset, an end and a silence of the network look the same to ws: close 1006. */
+const endOf = (broken: unknown, hasFinished: boolean): string => {
+  if (!broken) return hasFinished ? 'the socket ended without a close frame' : 'the socket closed without a word'
+  const { code } = broken as NodeJS.ErrnoException
+  const { detail } = faultFrom(broken, 'open')
+  if (code === 'ETIMEDOUT') return `the network stopped answering: ${detail}`
+  return code === 'ECONNRESET' || code === 'EPIPE' ? `the peer reset the connection: ${detail}` : (detail ?? '')
+}
 
 const startUpgrade = ({ target, maxPayloadBytes, perMessageDeflate }: WebSocketOptions, socket: Socket): WebSocket => {
   const url = new URL(target.url)

@@ -1,6 +1,7 @@
 /** OneBot v11 as a dialogue: frames in, and what the adapter makes of them. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import type { Target } from '../../src/adapter/adapter.ts'
 import { type OnebotOptions, onebot } from '../../src/adapter/onebot.ts'
 import { HoldfastError } from '../../src/error.ts'
 import { secret } from '../../src/secret.ts'
@@ -124,7 +125,7 @@ describe('frames on the way out', () => {
   it('carry the token in the upgrade, as a secret, asked for each time when it is a function', async () => {
     let asked = 0
     for (const accessToken of [TOKEN, secret(TOKEN), () => TOKEN, async () => secret(`${TOKEN}${++asked}`)]) {
-      const target = await onebot({ url: URL, accessToken }).target({ signal })
+      const target = (await onebot({ url: URL, accessToken }).target({ signal })) as Target
       const token = target.secrets?.[0]
       expect(token).toMatch(TOKEN)
       expect(target).toEqual({ url: URL, headers: { Authorization: `Bearer ${token}` }, secrets: [token] })

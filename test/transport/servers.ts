@@ -10,8 +10,9 @@ import { realClock } from '../../src/clock.ts'
 import type { Pipe, TransportListener } from '../../src/transport/transport.ts'
 import { openWebSocket, type WebSocketOptions } from '../../src/transport/websocket.ts'
 
-export const pem = (name: 'key' | 'localhost' | 'address' | 'elsewhere' | 'expired'): string =>
-  readFileSync(new URL(`../certs/${name}.pem`, import.meta.url), 'utf8')
+type Pem = 'key' | 'localhost' | 'address' | 'elsewhere' | 'expired' | 'not-yet' | 'issued' | 'chain'
+
+export const pem = (name: Pem): string => readFileSync(new URL(`../certs/${name}.pem`, import.meta.url), 'utf8')
 
 export interface RawServer {
   readonly port: number

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { realClock } from '../../../src/clock.ts'
 import { dial } from '../../../src/net/dial.ts'
-import { type Address, lookupBySystem, resolve } from '../../../src/net/resolve.ts'
+import { type Address, resolverOf } from '../../../src/net/resolve.ts'
 import { argument, measure, type Outcome, obey, print, warmUp } from './program.ts'
 
 export interface DialArgument {
@@ -22,7 +22,7 @@ const reach = async (
   to: { readonly host: string; readonly port: number; readonly given?: readonly Address[] | undefined },
   callOff: (stop: () => void) => void,
 ): Promise<Partial<Outcome>> => {
-  const found = to.given ?? (await resolve(`ws://${to.host}:${to.port}`, lookupBySystem))
+  const found = to.given ?? (await resolverOf(realClock).find(to.host))
   return new Promise((done, reject) => {
     const cancel = dial({
       addresses: found,
