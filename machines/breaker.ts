@@ -13,11 +13,11 @@ import { backoffDelay, curveOf, nothingSpent, type Spent, spend } from './delay.
 import { type Fault, isFault } from './fault.ts'
 
 export type BreakerEvent =
-  /** A dial failed or a session was lost, and no other link has a session there. */
+  /** The scout failed; or a dial failed or a session was lost, and no other link has a session there. */
   | { type: 'endpoint.lost'; fault: Fault }
   /** A dial failed while other links have sessions there. */
   | { type: 'dial.failed' }
-  /** A link was welcomed, or refused for a reason of its own, such as its token: either way the endpoint is up. */
+  /** A link was welcomed. One that was refused for a reason of its own, or held by a person, says nothing. */
   | { type: 'endpoint.answered' }
   /** No link waits for this endpoint any more. */
   | { type: 'queue.emptied' }
@@ -36,10 +36,10 @@ export interface BreakerContext {
 export const WINDOW_MAX = 32
 
 export const breakerDeadlines = {
-  /** A scout that has neither failed nor succeeded by then is forgotten: connect and handshake take 25 s at most. */
-  probeDeadline: 30_000,
+  /** A scout that has neither failed nor succeeded by then is forgotten: its dial ends within 35 s by itself. */
+  probeDeadline: 40_000,
   /** Nobody got in for so long: what looked like a recovery was none. */
-  rampDeadline: 30_000,
+  rampDeadline: 40_000,
   /** So long healthy that past scouts are forgiven. */
   provenAfter: 120_000,
 } as const

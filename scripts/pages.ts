@@ -1,4 +1,5 @@
 /** The pages of docs/ that are written by `npm run docs`: everything in them that can be read from the code, is. */
+import { breakerDeadlines, breakerMachine, WINDOW_MAX } from '../machines/breaker.ts'
 import { curves, deadlines, RETRY_AFTER_MAX_MS } from '../machines/delay.ts'
 import { type FaultKind, type FaultSide, faults } from '../machines/fault.ts'
 import { linkMachine } from '../machines/link.ts'
@@ -14,6 +15,7 @@ export const pages = (): Record<string, string> => {
   return {
     'docs/link.svg': svgOf(chart, linkLayout),
     'docs/link.md': linkPage(),
+    'docs/breaker.md': breakerPage(),
     'docs/faults.md': faultsPage(),
   }
 }
@@ -59,6 +61,43 @@ march in step. A delay that the peer asked for is a minimum (believed up to ${du
 forgiven after ${duration(deadlines.provenAfter)} in \`live\`.
 
 ${curveTable()}
+`
+}
+
+const breakerPage = (): string => {
+  const chart = chartOf(breakerMachine)
+  const states = chart.states.filter(({ parent }) => parent === '')
+  return `${generated}
+
+# The health of one endpoint
+
+All links of one process that dial the same host and port share one chart, \`machines/breaker.ts\`: ${states.length} states and
+${edgesOf(chart).length} arrows. This page is drawn from it. When a peer goes down it takes all of its links with it; so one link at a time,
+the *scout*, dials for all, and when it gets through the others are invited: one at first, and up to twice as many under
+way with each that succeeds, ${WINDOW_MAX} at most.
+
+Which link is the scout, and who is invited next, is the governor's business, \`src/governor.ts\`. It also keeps the budgets
+of which [the rules](rules.md) speak. The chart says when: every state but \`closed\` is on a deadline, and \`closed\` asks
+nothing of anybody.
+
+\`\`\`mermaid
+${mermaidOf(chart).trimEnd()}
+\`\`\`
+
+## States
+
+An event that a state does not name is looked up in the states around it, and at last in the row of any state. If none
+names it, it changes nothing.
+
+${stateTable(chart)}
+
+## Deadlines
+
+${deadlineTable(chart)}
+
+\`scoutDelay\` is worked out as a link works out its own wait, by the [curves](link.md#deadlines) of the last fault, from the
+scouts spent so far; it is longer when the budget of failed dials is used up. Spent scouts are forgiven after ${duration(breakerDeadlines.provenAfter)} in
+\`closed\`.
 `
 }
 

@@ -9,6 +9,7 @@ import { type Conversation, type ConversationPorts, converse, type Endpoint } fr
 import { faultFrom, textOf } from './error.ts'
 import { heartbeat } from './heartbeat.ts'
 import { discover } from './net/discover.ts'
+import type { EndpointBook } from './net/endpoints.ts'
 import { type ProxyServer, proxyFor } from './net/proxy.ts'
 import { hostOf, resolverOf } from './net/resolve.ts'
 import { type CheckedOptions, chartDeadlines, type Deadlines } from './options.ts'
@@ -22,6 +23,9 @@ export interface LinkPorts extends ConversationPorts {
   endpoint: Endpoint | undefined
   /** The one transport, while there is one. */
   conversation: Conversation | undefined
+  /** What is known of the endpoints that the adapter names, and how many it named last. */
+  readonly book: EndpointBook
+  choices: number
   /** How long the chart shall stay in backoff, given what it would choose by itself. */
   readonly wait: (fault: Fault | null, ownMs: number) => number
 }
@@ -74,11 +78,17 @@ const findEndpoint = (ports: LinkPorts): Observable<LinkEvent> =>
     }
     subscriber.add(
       discover(ports.adapter, ports.options.clock, abort.signal).subscribe({
-        next: ([best]) => void locate(best!, ports.options, abort.signal).then(settle),
+        next: (targets) => void locate(choose(targets, ports), ports.options, abort.signal).then(settle),
         error: (error) => fail({ code: 'provider-failed', detail: scrubber([])(accountOf(error)) }),
       }),
     )
   })
+
+const choose = (targets: readonly Target[], ports: LinkPorts): Target => {
+  ports.choices = targets.length
+  const [best] = ports.book.rank(targets.map(({ url }) => url))
+  return targets.find(({ url }) => url === best) ?? targets[0]!
+}
 
 /** What a provider threw, and what was behind it: "fetch failed" alone helps nobody. */
 const accountOf = (error: unknown): string => {

@@ -8,7 +8,7 @@
  * still in sleep.
  */
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os'
-import { Observable, share } from 'rxjs'
+import { NEVER, Observable, share } from 'rxjs'
 import { type Clock, realClock, STALL_MS, type Timer } from './clock.ts'
 import { HoldfastError } from './error.ts'
 
@@ -102,4 +102,13 @@ const prefixOf = (address: string): string => {
   const back = tail ? tail.split(':') : []
   const zeros = tail === undefined ? 0 : Math.max(0, 8 - front.length - back.length)
   return [...front, ...Array<string>(zeros).fill('0'), ...back].slice(0, 4).join(':')
+}
+
+let ours: Observable<Hint> | undefined
+
+/** The hints for links that live by this clock. Only the real one has a machine behind it that can sleep. */
+export const hintsOf = (clock: Clock): Observable<Hint> => {
+  if (clock !== realClock) return NEVER
+  ours ??= awake()
+  return ours
 }

@@ -62,6 +62,7 @@ export const converse = (
     const { scrub } = endpoint
     const inbound$ = new Subject<void>()
     const changed$ = new Subject<void>()
+    const doubted$ = new Subject<void>()
     let pipe: Pipe | undefined
     let rhythm: Rhythm = {}
     let probes = 0
@@ -172,7 +173,7 @@ export const converse = (
     }
 
     begun({
-      pulse: { inbound$, changed$, rhythm: () => rhythm, waiting: () => outbox.awaitsProof, probe },
+      pulse: { inbound$, changed$, doubted$, rhythm: () => rhythm, waiting: () => outbox.awaitsProof, probe },
       writer: {
         write: (frame) => pipe?.send(frame),
         awaitProof: () => changed$.next(),

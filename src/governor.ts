@@ -6,30 +6,40 @@
  * - failed dials of one endpoint: 40 in any minute, however many links wait (one scout dials for all)
  * - dials of one link that the peer accepts: 12 in any minute
  * - invitations on recovery: as many under way at once as the breaker's window is wide, 60 in any 100 ms
+ *
+ * A person who connects, resumes or retries dials at once: an order is no wish. Those dials are outside of the bounds, and
+ * use them up for all the others.
  */
 import { EMPTY, Observable } from 'rxjs'
 import { type Actor, createActor, fromEventObservable } from 'xstate'
 import { type BreakerEvent, breakerMachine, WINDOW_MAX } from '../machines/breaker.ts'
+import { backoffDelay } from '../machines/delay.ts'
 import { type Fault, kindOf } from '../machines/fault.ts'
 import type { StateName } from '../machines/link.ts'
 import type { Clock, Timer } from './clock.ts'
+import { Rate, Slots } from './governor/rate.ts'
 
 const MINUTE_MS = 60_000
 const FAILED_MAX = 40
+/** So many of them are not for scouts: with none left, a scout that gets in at last could call nobody after it. */
+const KEPT_FOR_RECOVERY = 2
 const ACCEPTED_MAX = 12
 const INVITED_MAX = 60
 const INVITED_WITHIN_MS = 100
 const INVITE_EVERY_MS = 25
-/** A link that is never invited dials by itself after a minute and up to 3 s for each link that waits beside it. */
-const FALLBACK_MS = 60_000
-const FALLBACK_SPREAD_MS = 3_000
-/** Links that were all told to come back at the same time come back so far apart. */
-const TOLD_APART_MS = 5
+const SCOUT_EVERY_MS = 250
+/** A link that is never invited dials by itself so late, and so far apart from the others that wait beside it. */
+const FALLBACK_MS = 120_000
+const FALLBACK_APART_MS = 30_000
+/** Links that the peer told when to come cannot be called back, so they come so far apart: half of the budget. */
+const TOLD_APART_MS = 3_000
 
 /** A link's place at the governor. */
 export interface Seat {
   /** The link enters backoff: how long it shall wait, in milliseconds, if it is not invited before. */
   wait(endpoint: string | undefined, fault: Fault | null, ownMs: number): number
+  /** Whether this link may dial before its time when there is a hint: alone, or as the one that goes first for all. */
+  mayHurry(): boolean
   /** The link is in another state now. */
   moved(to: StateName, endpoint: string | undefined): void
 }
@@ -37,6 +47,7 @@ export interface Seat {
 export class Governor {
   readonly #clock: Clock
   readonly #endpoints = new Map<string, Endpoint>()
+  readonly #failed = new Map<string, Rate>()
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -47,32 +58,41 @@ export class Governor {
     const place = new Place(invite)
     return {
       wait: (key, fault, ownMs) => {
+        // a link that goes elsewhere now leaves its failure where it was made
+        if (key !== place.endpoint?.key) place.endpoint?.failedDial(place, fault)
         const endpoint = this.#seat(place, key)
-        return endpoint ? endpoint.wait(place, fault, ownMs) : ownMs
+        return endpoint ? Math.ceil(endpoint.wait(place, fault, ownMs)) : ownMs
       },
+      mayHurry: () => place.endpoint?.mayHurry(place) ?? true,
       moved: (to, key) => {
+        this.#seat(place, key ?? place.endpoint?.key)?.moved(place, to)
         if (to === 'stopped') this.#seat(place, undefined)
-        else this.#seat(place, key ?? place.endpoint?.key)?.moved(place, to)
       },
     }
   }
 
-  /** Moves a place to an endpoint; one that nobody uses any more is forgotten. */
+  /** Moves a place to an endpoint; one that nobody uses any more is ended. */
   #seat(place: Place, key: string | undefined): Endpoint | undefined {
     if (place.endpoint?.key === key) return place.endpoint
     const before = place.endpoint
     before?.leave(place)
-    if (before?.isEmpty) {
-      before.end()
-      this.#endpoints.delete(before.key)
-    }
+    if (before?.isEmpty) this.#end(before)
     place.endpoint = undefined
     if (key === undefined) return undefined
-    const endpoint = this.#endpoints.get(key) ?? new Endpoint(key, this.#clock)
+    const endpoint = this.#endpoints.get(key) ?? new Endpoint(key, this.#clock, this.#failed.get(key))
     this.#endpoints.set(key, endpoint)
     endpoint.enter(place)
     place.endpoint = endpoint
     return endpoint
+  }
+
+  /** What failed there within the last minute is remembered: stopping a link and starting it again is no way around. */
+  #end(endpoint: Endpoint): void {
+    endpoint.end()
+    this.#endpoints.delete(endpoint.key)
+    this.#failed.set(endpoint.key, endpoint.failed)
+    const now = this.#clock.now()
+    for (const [key, failed] of this.#failed) if (failed.room(now) === FAILED_MAX) this.#failed.delete(key)
   }
 }
 
@@ -96,49 +116,36 @@ class Place {
   }
 }
 
-/** At most so many within a time: remembers the last moments, which is enough to say when one more fits. */
-class Rate {
-  readonly #max: number
-  readonly #withinMs: number
-  readonly #at: number[] = []
-
-  constructor(max: number, withinMs: number) {
-    this.#max = max
-    this.#withinMs = withinMs
-  }
-
-  note(now: number): void {
-    this.#at.push(now)
-    if (this.#at.length > this.#max) this.#at.shift()
-  }
-
-  room(now: number): number {
-    return this.#max - this.#at.filter((at) => at > now - this.#withinMs).length
-  }
-
-  /** Milliseconds until one more fits. */
-  waitMs(now: number): number {
-    return this.#at.length < this.#max ? 0 : Math.max(0, this.#at[0]! + this.#withinMs - now)
-  }
+interface Wait {
+  readonly since: number
+  /** Until when the link itself wants to wait. */
+  readonly dueAt: number
 }
 
 class Endpoint {
   readonly key: string
+  readonly failed: Rate
   readonly #clock: Clock
   readonly #places = new Set<Place>()
-  /** Until when each wants to wait. In the order in which they shall go: a scout that failed goes to the end. */
-  readonly #waiting = new Map<Place, number>()
+  /** In the order in which they shall go: a scout that failed goes to the end. */
+  readonly #waiting = new Map<Place, Wait>()
   readonly #dialing = new Set<Place>()
   readonly #inside = new Set<Place>()
-  readonly #failed = new Rate(FAILED_MAX, MINUTE_MS)
   readonly #invited = new Rate(INVITED_MAX, INVITED_WITHIN_MS)
+  readonly #told = new Slots<Place>(TOLD_APART_MS)
+  readonly #fallback = new Slots<Place>(FALLBACK_APART_MS)
+  /** It was the only one when it began to wait, and dials by its own timer. */
+  #alone: Place | undefined
+  /** Dials for all. */
+  #scout: Place | undefined
   readonly #breaker: Actor<typeof boundBreaker>
   #timer: Timer | undefined
   #timerAt = Number.POSITIVE_INFINITY
-  #toldUntil = 0
+  #rampedAt = 0
 
-  constructor(key: string, clock: Clock) {
+  constructor(key: string, clock: Clock, failed = new Rate(FAILED_MAX, MINUTE_MS)) {
     this.key = key
+    this.failed = failed
     this.#clock = clock
     this.#breaker = createActor(boundBreaker, {
       // two processes that share an endpoint must not scout in step
@@ -146,6 +153,16 @@ class Endpoint {
       clock: { setTimeout: clock.setTimeout, clearTimeout: (timer: object) => clock.clearTimeout(timer) },
     })
     endpointBySystem.set(this.#breaker.system, this)
+    let wasClosed = true
+    this.#breaker.subscribe({
+      next: (snapshot) => {
+        const isClosed = snapshot.matches('closed')
+        if (isClosed && !wasClosed && this.#waiting.size > 0) this.#inviteBy(clock.now())
+        wasClosed = isClosed
+      },
+      // pure actions do not throw; if one ever does, the links dial by their own timers
+      error: () => undefined,
+    })
     this.#breaker.start()
   }
 
@@ -162,6 +179,14 @@ class Endpoint {
     this.#places.add(place)
   }
 
+  mayHurry(place: Place): boolean {
+    const now = this.#clock.now()
+    if (place.accepted.waitMs(now) > 0) return false
+    if (this.#places.size === 1) return this.failed.room(now) > 0
+    const [first] = this.#waiting.keys()
+    return first === place && !this.#scout && this.#room(now) > 0
+  }
+
   leave(place: Place): void {
     this.#places.delete(place)
     this.#settle(place)
@@ -169,82 +194,133 @@ class Endpoint {
 
   wait(place: Place, fault: Fault | null, ownMs: number): number {
     const now = this.#clock.now()
-    if (this.#dialing.delete(place)) {
-      this.#failed.note(now)
-      if (fault && kindOf(fault) !== 'vacant') place.accepted.note(now)
-    }
-    this.#inside.delete(place)
+    const wasScout = this.#scout === place
+    this.#note(place, fault)
     const delayMs = Math.max(ownMs, place.accepted.waitMs(now))
     const told = (fault?.retryAfterMs ?? 0) > 0
     const isAlone = this.#places.size === 1
-    if (!told && !isAlone) this.#waiting.set(place, now + delayMs)
-    this.#tell(this.#inside.size > 0 ? { type: 'dial.failed' } : { type: 'endpoint.lost', fault: fault ?? UNKNOWN })
-    if (isAlone) return Math.max(delayMs, this.#failed.waitMs(now))
-    if (told) return this.#reserve(now, delayMs)
-    this.#inviteBy(now + delayMs)
-    return delayMs + FALLBACK_MS + this.#places.size * FALLBACK_SPREAD_MS * this.#clock.random()
+    if (!told && !isAlone) this.#waiting.set(place, { since: now, dueAt: now + delayMs })
+    this.#report(wasScout, fault)
+    if (isAlone) {
+      this.#alone = place
+      return Math.max(delayMs, this.failed.waitMs(now))
+    }
+    // a dial that cannot be called back is promised for the coming minute only if that has room for it
+    if (told) return this.#told.take(place, now + (this.#room(now) > 0 ? delayMs : Math.max(delayMs, MINUTE_MS))) - now
+    if (this.#breaker.getSnapshot().matches('closed')) this.#inviteBy(now + delayMs)
+    return this.#fallback.take(place, now + delayMs + FALLBACK_MS) - now
   }
 
-  /** A link that the peer told when to come is held to it by its own chart; here it only gets a place in the line. */
-  #reserve(now: number, delayMs: number): number {
-    this.#toldUntil = Math.max(this.#toldUntil + TOLD_APART_MS, now + delayMs)
-    return this.#toldUntil - now
+  failedDial(place: Place, fault: Fault | null): void {
+    const wasScout = this.#scout === place
+    this.#note(place, fault)
+    this.#report(wasScout, fault)
+  }
+
+  #note(place: Place, fault: Fault | null): void {
+    if (!this.#drop(place)) return
+    const now = this.#clock.now()
+    this.failed.note(now)
+    if (fault && kindOf(fault) !== 'vacant') place.accepted.note(now)
+  }
+
+  /** While a scout is out only its own failure counts: whoever else fails now was sent before. */
+  #report(wasScout: boolean, fault: Fault | null): void {
+    const isProbing = this.#breaker.getSnapshot().matches('probing')
+    if (isProbing && !wasScout) return
+    const isDown = isProbing || this.#inside.size === 0
+    this.#breaker.send(isDown ? { type: 'endpoint.lost', fault: fault ?? UNKNOWN } : { type: 'dial.failed' })
   }
 
   moved(place: Place, to: StateName): void {
-    if (to === 'connecting') {
-      this.#waiting.delete(place)
+    if (to === 'resolving' || to === 'connecting') {
+      this.#unwait(place)
       this.#dialing.add(place)
     } else if (to === 'registered') {
-      this.#dialing.delete(place)
+      this.#drop(place)
       this.#inside.add(place)
       place.accepted.note(this.#clock.now())
-      this.#tell({ type: 'endpoint.answered' })
+      this.#breaker.send({ type: 'endpoint.answered' })
       this.#inviteNow()
     } else if (to === 'parked' || to === 'closing' || to === 'stopped') {
-      // whoever is refused for a reason of its own was answered
-      if (to === 'parked' && this.#dialing.has(place)) this.#tell({ type: 'endpoint.answered' })
+      if (this.#dialing.has(place)) {
+        // refused for a reason of its own, or cut by a person: nobody knows any more what it would have come to
+        this.failed.note(this.#clock.now())
+        place.accepted.note(this.#clock.now())
+      }
       this.#settle(place)
     }
   }
 
-  #settle(place: Place): void {
+  #unwait(place: Place): void {
     this.#waiting.delete(place)
-    this.#dialing.delete(place)
+    this.#told.release(place)
+    this.#fallback.release(place)
+    if (this.#alone === place) this.#alone = undefined
+  }
+
+  /** Ends its dial or its session; says whether it was a dial. */
+  #drop(place: Place): boolean {
+    if (this.#scout === place) this.#scout = undefined
     this.#inside.delete(place)
-    if (this.#waiting.size === 0) this.#tell({ type: 'queue.emptied' })
+    return this.#dialing.delete(place)
+  }
+
+  #settle(place: Place): void {
+    this.#unwait(place)
+    this.#drop(place)
+    if (this.#waiting.size === 0) this.#breaker.send({ type: 'queue.emptied' })
     else this.#inviteNow()
   }
 
-  #tell(event: BreakerEvent): void {
-    this.#breaker.send(event)
+  /** Dials that are under way or promised for the coming minute: each of them may fail. */
+  #atRisk(now: number): number {
+    const promised = this.#told.within(now, MINUTE_MS) + this.#fallback.within(now, MINUTE_MS)
+    return this.#dialing.size + (this.#alone ? 1 : 0) + promised
   }
 
-  /** The breaker's scout: one link is sent, as soon as the budget of failed dials has room for one more. */
+  #room(now: number): number {
+    return this.failed.room(now) - this.#atRisk(now)
+  }
+
+  /** Until the budget of failed dials has room for a scout. */
+  budgetWaitMs(): number {
+    const now = this.#clock.now()
+    return this.failed.waitMs(now, this.#atRisk(now) + KEPT_FOR_RECOVERY)
+  }
+
+  /** The breaker's scout: one link is sent, and another if that one is called off. */
   scout(): Observable<BreakerEvent> {
-    return new Observable((subscriber) => {
-      const send = () => {
-        const now = this.#clock.now()
-        const place = [...this.#waiting.keys()].find(({ accepted }) => accepted.waitMs(now) === 0)
-        if (place) this.#invite(place)
-        else subscriber.next({ type: 'queue.emptied' })
-      }
-      const timer = this.#clock.setTimeout(send, this.#failed.waitMs(this.#clock.now()))
-      subscriber.add(() => this.#clock.clearTimeout(timer))
-    })
+    return this.#repeat(SCOUT_EVERY_MS, () => this.#waiting.size === 0 && !this.#scout)
   }
 
   /** The breaker's inviter: batches, as long as the window, the budget and the queue have room. */
   inviter(): Observable<BreakerEvent> {
+    this.#rampedAt = this.#clock.now()
+    return this.#repeat(INVITE_EVERY_MS, () => this.#dialing.size === 0 && !this.#hasEager())
+  }
+
+  #repeat(everyMs: number, isDone: () => boolean): Observable<BreakerEvent> {
     return new Observable((subscriber) => {
       const next = () => {
         this.#inviteNow()
-        if (this.#waiting.size === 0 && this.#dialing.size === 0) subscriber.next({ type: 'queue.emptied' })
-        else if (!subscriber.closed) timer = this.#clock.setTimeout(next, INVITE_EVERY_MS)
+        if (isDone()) subscriber.next({ type: 'queue.emptied' })
+        else if (!subscriber.closed) timer = this.#clock.setTimeout(next, everyMs)
       }
       let timer = this.#clock.setTimeout(next, 0)
       subscriber.add(() => this.#clock.clearTimeout(timer))
     })
+  }
+
+  #hasEager(): boolean {
+    const now = this.#clock.now()
+    for (const [place, wait] of this.#waiting) if (this.#isEager(place, wait, now)) return true
+    return false
+  }
+
+  /** The recovery calls back whom the outage held; one that fell during the recovery waits for its own time. */
+  #isEager(place: Place, { since, dueAt }: Wait, now: number): boolean {
+    return (since <= this.#rampedAt || dueAt <= now) && place.accepted.waitMs(now) === 0
   }
 
   /** With sessions there the endpoint is fine: whoever lost its own comes back when its wait is over. */
@@ -255,30 +331,45 @@ class Endpoint {
     this.#timer = this.#clock.setTimeout(() => {
       this.#timerAt = Number.POSITIVE_INFINITY
       this.#inviteNow()
+      if (!this.#breaker.getSnapshot().matches('closed')) return
       const now = this.#clock.now()
-      for (const next of this.#waiting.values()) this.#inviteBy(Math.max(next, now + INVITE_EVERY_MS))
+      for (const [place, next] of this.#waiting) {
+        this.#inviteBy(Math.max(next.dueAt, now + Math.max(INVITE_EVERY_MS, place.accepted.waitMs(now))))
+      }
     }, dueAt - this.#clock.now())
   }
 
   #inviteNow(): void {
-    const snapshot = this.#breaker.getSnapshot()
-    if (snapshot.hasTag('open')) return
     const now = this.#clock.now()
-    const isRamping = !snapshot.matches('closed')
-    const window = isRamping ? snapshot.context.window : WINDOW_MAX
-    let room = Math.min(window, this.#failed.room(now)) - this.#dialing.size
-    room = Math.min(room, this.#invited.room(now))
-    for (const [place, dueAt] of this.#waiting) {
-      if (room <= 0) return
-      if ((!isRamping && dueAt > now) || place.accepted.waitMs(now) > 0) continue
-      room--
+    const { room, mayGo } = this.#policy(now)
+    let left = Math.min(room, this.#room(now), this.#invited.room(now))
+    for (const [place, wait] of this.#waiting) {
+      if (left <= 0) return
+      if (!mayGo(place, wait)) continue
+      left--
       this.#invite(place)
     }
   }
 
+  /** How many may go by the state of the breaker, and who. */
+  #policy(now: number): { room: number; mayGo: (place: Place, wait: Wait) => boolean } {
+    const snapshot = this.#breaker.getSnapshot()
+    const isFree = (place: Place) => place.accepted.waitMs(now) === 0
+    if (snapshot.matches('open')) return { room: 0, mayGo: isFree }
+    if (snapshot.matches('probing')) {
+      return { room: this.#scout ? 0 : Math.min(1, this.#room(now) - KEPT_FOR_RECOVERY), mayGo: isFree }
+    }
+    if (snapshot.matches('closed')) {
+      return { room: WINDOW_MAX - this.#dialing.size, mayGo: (place, { dueAt }) => dueAt <= now && isFree(place) }
+    }
+    const room = snapshot.context.window - this.#dialing.size
+    return { room, mayGo: (place, wait) => this.#isEager(place, wait, now) }
+  }
+
   #invite(place: Place): void {
-    this.#waiting.delete(place)
+    this.#unwait(place)
     this.#dialing.add(place)
+    if (this.#breaker.getSnapshot().matches('probing')) this.#scout = place
     this.#invited.note(this.#clock.now())
     place.invite()
   }
@@ -297,4 +388,9 @@ const activity = (run: (endpoint: Endpoint) => Observable<BreakerEvent>) =>
 /** The chart with its activities, bound once for all endpoints. */
 const boundBreaker = breakerMachine.provide({
   actors: { scout: activity((endpoint) => endpoint.scout()), inviter: activity((endpoint) => endpoint.inviter()) },
+  delays: {
+    // a scout that may not be sent yet is not worth a probe
+    scoutDelay: ({ context: { id, spent, fault }, system }) =>
+      Math.max(backoffDelay(id, spent, fault), endpointBySystem.get(system)?.budgetWaitMs() ?? 0),
+  },
 })

@@ -41,6 +41,8 @@ export interface Pulse {
   readonly inbound$: Subject<void>
   /** The rhythm changed, or a message began to wait. */
   readonly changed$: Subject<void>
+  /** There is a reason to doubt the transport: the machine slept, or its network changed. Probe now. */
+  readonly doubted$: Subject<void>
   rhythm(): Rhythm
   /** Whether a message waits for its answer. */
   waiting(): boolean
@@ -129,6 +131,13 @@ export const heartbeat = (pulse: Pulse, clock: Clock, options: HeartbeatOptions)
     subscriber.add(
       pulse.changed$.subscribe(() => {
         if (nextAt() < dueAt) arm()
+      }),
+    )
+    subscriber.add(
+      pulse.doubted$.subscribe(() => {
+        if (askedAt !== undefined) return
+        probe()
+        arm()
       }),
     )
     subscriber.add(() => clock.clearTimeout(timer))

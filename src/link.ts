@@ -2,19 +2,22 @@
  * One running link: starts the chart with its activities, obeys it, and shows it to the user. The only lifecycle state
  * there is lives in the chart; what is kept here are queues and streams.
  */
-import { type Observable, ReplaySubject, Subject } from 'rxjs'
+import { type Observable, ReplaySubject, Subject, type Subscription } from 'rxjs'
 import { attemptOf } from '../machines/delay.ts'
 import type { Fault } from '../machines/fault.ts'
 import { type LinkContext, type LinkEvent, type StateName, stateName } from '../machines/link.ts'
 import { type LinkPorts, makeActor } from './activities.ts'
 import { type Adapter, type Calls, checkAdapter, describe } from './adapter/adapter.ts'
+import { type Hint, hintsOf } from './awake.ts'
 import type { FrameCounts } from './conversation.ts'
 import { type ErrorCode, HoldfastError, sentence } from './error.ts'
 import { type Explanation, explain, type Language, type LinkStatus } from './explain.ts'
 import { governorOf, type Seat } from './governor.ts'
 import { Inbound } from './inbound.ts'
+import { endpointBook } from './net/endpoints.ts'
+import { forgetPaths } from './net/paths.ts'
 import { http } from './net/request.ts'
-import { hostOf, portOf } from './net/resolve.ts'
+import { hostOf, portOf, resolverOf } from './net/resolve.ts'
 import { Recorder, type Recording, type TransitionRecord } from './observe/recorder.ts'
 import { type CheckedOptions, checkNumber, checkOptions, type LinkOptions } from './options.ts'
 import { type Fate, Outbox, type OutboxCounts, RequestError, type Settled } from './outbox.ts'
@@ -80,6 +83,8 @@ export interface Link<In = unknown, Out = unknown, C extends Calls = Calls> exte
   stop(options?: { drainMs?: number }): Promise<void>
 }
 
+/** With another endpoint to try, it is tried so soon: Lagrange's rule, incident 3. */
+const NEXT_ENDPOINT_MS = 1_000
 const SEND_WITHIN_MS = 300_000
 const CALL_WITHIN_MS = 10_000
 const WITHIN_MAX_MS = 86_400_000
@@ -116,6 +121,8 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   #eventsIgnored = 0
   #drainMs: number | undefined
   #delayMs = 0
+  #dialedAt = 0
+  readonly #hints: Subscription
   readonly #seat: Seat
   #latest: object | undefined
   #actor: ReturnType<typeof makeActor>
@@ -137,6 +144,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     this.#seat = governorOf(clock).join(() => this.#order({ type: 'dial.invited', reason: 'endpoint-recovered' }))
     this.#ports = this.#makePorts(beside.request)
     this.#status = { id, state: 'resolving', since: clock.wall(), attempt: 1, fault: null, nextDialAt: null }
+    this.#hints = hintsOf(clock).subscribe((hint) => this.#hint(hint))
     this.#actor = this.#start()
     this.#stopBySignal(options.signal)
   }
@@ -159,8 +167,10 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
       frames: this.#frames,
       endpoint: undefined,
       conversation: undefined,
+      book: endpointBook(clock),
+      choices: 1,
       wait: (fault, ownMs) => {
-        this.#delayMs = this.#seat.wait(this.#endpointKey, fault, ownMs)
+        this.#delayMs = this.#wait(fault, ownMs)
         return this.#delayMs
       },
       request,
@@ -170,6 +180,42 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
         ((endpoint) =>
           openWebSocket({ ...endpoint, clock, maxPayloadBytes, perMessageDeflate, connectMs, tlsMs, upgradeMs })),
     }
+  }
+
+  /** Called while the chart enters backoff, so the status still shows where it comes from. */
+  #wait(fault: Fault | null, ownMs: number): number {
+    const { book, choices, endpoint } = this.#ports
+    const { state } = this.status
+    const failedToGetIn = state === 'connecting' || state === 'handshaking'
+    if (endpoint && failedToGetIn) book.failed(endpoint.target.url)
+    const wasTold = (fault?.retryAfterMs ?? 0) > 0
+    if (choices > 1 && !wasTold && failedToGetIn && !book.allFailedOnce()) {
+      // there is one that was not tried: neither the backoff nor the scouts of this one are about it
+      return this.#seat.wait(undefined, fault, Math.min(ownMs, NEXT_ENDPOINT_MS))
+    }
+    if (book.allFailedOnce()) book.resolved()
+    return this.#seat.wait(this.#endpointKey, fault, ownMs)
+  }
+
+  /** What this step says about the endpoint, for the next choice among several. */
+  #learn(to: StateName): void {
+    const { book, endpoint } = this.#ports
+    if (!endpoint) return
+    const now = this.#options.clock.now()
+    if (to === 'connecting') this.#dialedAt = now
+    else if (to === 'handshaking') book.connected(endpoint.target.url, now - this.#dialedAt)
+    else if (to === 'registered') book.welcomed(endpoint.target.url)
+  }
+
+  /** The machine slept, or its network changed: a reason to look, and no more. */
+  #hint(hint: Hint): void {
+    const { clock } = this.#options
+    if (hint === 'network-changed') {
+      forgetPaths(clock)
+      resolverOf(clock).forget()
+    }
+    this.#ports.conversation?.pulse.doubted$.next()
+    if (this.status.state === 'backoff' && this.#seat.mayHurry()) this.#order({ type: 'dial.invited', reason: hint })
   }
 
   get #endpointKey(): string | undefined {
@@ -209,6 +255,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     const delayMs = to === 'backoff' ? this.#delayMs : undefined
     this.#obey(from, to, context.fault)
     this.#seat.moved(to, this.#endpointKey)
+    this.#learn(to)
     const wall = this.#options.clock.wall()
     const status = {
       id: this.id,
@@ -254,6 +301,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   }
 
   #end(): void {
+    this.#hints.unsubscribe()
     this.#outbox.close('the link was stopped')
     this.#closePorts()
     this.#inbound.end()

@@ -28,6 +28,7 @@ const watch = (answer: (hear: () => void, clock: HeapClock) => void, over: Parti
   const pulse = {
     inbound$,
     changed$,
+    doubted$: new Subject<void>(),
     rhythm: () => state.rhythm,
     waiting: () => state.waiting,
     probe: () => {
@@ -269,6 +270,7 @@ describe('when nobody listens any more', () => {
     const pulse = {
       inbound$: new Subject<void>(),
       changed$: new Subject<void>(),
+      doubted$: new Subject<void>(),
       rhythm: () => ({}),
       waiting: () => false,
       probe: () => void probes++,
@@ -276,7 +278,35 @@ describe('when nobody listens any more', () => {
     const subscription = heartbeat(pulse, clock, heartbeatDefaults).subscribe(() => subscription.unsubscribe())
     clock.advanceSync(60_000)
     expect({ probes, pending: clock.pending }).toEqual({ probes: 1, pending: 0 })
-    expect([pulse.inbound$.observed, pulse.changed$.observed]).toEqual([false, false])
+    expect([pulse.inbound$.observed, pulse.changed$.observed, pulse.doubted$.observed]).toEqual([false, false, false])
+  })
+})
+
+describe('a doubt from outside: the machine slept, or its network changed', () => {
+  it('is a reason to probe at once, and one unanswered probe is enough', () => {
+    const clock = heapClock()
+    const probes: number[] = []
+    const doubted$ = new Subject<void>()
+    const inbound$ = new Subject<void>()
+    const pulse = {
+      inbound$,
+      changed$: new Subject<void>(),
+      doubted$,
+      rhythm: () => ({}),
+      waiting: () => false,
+      probe: () => void probes.push(clock.now()),
+    }
+    const beats: string[] = []
+    const subscription = heartbeat(pulse, clock, heartbeatDefaults).subscribe(({ type }) => beats.push(type))
+    clock.advanceSync(100)
+    inbound$.next()
+    clock.advanceSync(1_000)
+    doubted$.next()
+    doubted$.next()
+    expect(probes).toEqual([0, 1_100])
+    clock.advanceSync(heartbeatDefaults.answerMinMs)
+    expect(beats).toEqual(['heartbeat.missed'])
+    subscription.unsubscribe()
   })
 })
 

@@ -76,6 +76,7 @@ const layers = [
   'diagram',
   'index',
   'testing',
+  'doctor',
   'cli',
 ]
 

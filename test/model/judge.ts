@@ -2,62 +2,75 @@
 import type { AnyStateNode, EventObject } from 'xstate'
 import type { Fault, FaultCode } from '../../machines/fault.ts'
 import { type LinkContext, type StateName, stateName } from '../../machines/link.ts'
-import { contextOf, type Model, nameOf } from './link-model.ts'
+import type { Model } from './link-model.ts'
 import type { Snapshot, State } from './walk.ts'
 
 /** One line for each violation; nothing to say is a proof. */
 export type Rule = (model: Model) => string[]
 
-export interface Happening {
+export interface Happening<Name extends string = StateName, Context = LinkContext> {
   readonly state: State
   readonly event: EventObject
-  readonly before: LinkContext
+  readonly before: Context
   readonly after: Snapshot
   /** Where the event led. */
-  readonly name: StateName
+  readonly name: Name
   /** The context that it left. */
-  readonly context: LinkContext
+  readonly context: Context
 }
+
+type Verdict<H> = (happening: H) => string | false
 
 export const label = (event: EventObject): string => {
   const { fault } = event as { fault?: Fault }
   return fault ? `${event.type}{${fault.code}}` : event.type
 }
 
-export const statesOf = (model: Model, names?: readonly StateName[]): State[] =>
-  [...model.graph.states.values()].filter((state) => !names || names.includes(nameOf(state)))
+export const fact = (type: string): EventObject => ({ type })
 
 /** The innermost state that is active: charts here have no parallel regions. */
 export const leafOf = (snapshot: Snapshot): AnyStateNode =>
   (snapshot._nodes as AnyStateNode[]).reduce((a, b) => (a.path.length > b.path.length ? a : b))
 
-export const happen = (model: Model, state: State, event: EventObject): Happening => {
-  const after = model.step(state.snapshot, event)
-  const before = contextOf(state.snapshot)
-  return { state, event, before, after, name: stateName(after.value), context: contextOf(after) }
+/** The words in which the rules of one machine are said, given how its states are named. */
+export const judgeOf = <Name extends string, Context>(nameOfValue: (value: unknown) => Name) => {
+  type Case = Happening<Name, Context>
+  const nameOf = (state: State): Name => nameOfValue(state.snapshot.value)
+
+  const statesOf = (model: Model, names?: readonly Name[]): State[] =>
+    [...model.graph.states.values()].filter((state) => !names || names.includes(nameOf(state)))
+
+  const happen = (model: Model, state: State, event: EventObject): Case => {
+    const after = model.step(state.snapshot, event)
+    const before = state.snapshot.context as Context
+    return { state, event, before, after, name: nameOfValue(after.value), context: after.context as Context }
+  }
+
+  /** Offers the events in every abstract state of these names, and collects what the verdict finds wrong. */
+  const whenIn = (
+    model: Model,
+    names: readonly Name[],
+    events: readonly EventObject[],
+    verdict: Verdict<Case>,
+  ): string[] =>
+    statesOf(model, names).flatMap((state) =>
+      events.flatMap((event) => {
+        const happening = happen(model, state, event)
+        const wrong = verdict(happening)
+        return wrong ? [`${state.key} on ${label(event)} goes to ${happening.name}: ${wrong}`] : []
+      }),
+    )
+
+  const leadsTo =
+    (name: Name, and: Verdict<Case> = () => false): Verdict<Case> =>
+    (happening) =>
+      happening.name === name ? and(happening) : `expected ${name}`
+
+  return { nameOf, statesOf, happen, whenIn, leadsTo }
 }
 
-/** Offers the events in every abstract state of these names, and collects what the verdict finds wrong. */
-export const whenIn = (
-  model: Model,
-  names: readonly StateName[],
-  events: readonly EventObject[],
-  verdict: (happening: Happening) => string | false,
-): string[] =>
-  statesOf(model, names).flatMap((state) =>
-    events.flatMap((event) => {
-      const happening = happen(model, state, event)
-      const wrong = verdict(happening)
-      return wrong ? [`${state.key} on ${label(event)} goes to ${happening.name}: ${wrong}`] : []
-    }),
-  )
-
-export const fact = (type: string): EventObject => ({ type })
-
-export const leadsTo =
-  (name: StateName, and: (happening: Happening) => string | false = () => false) =>
-  (happening: Happening): string | false =>
-    happening.name === name ? and(happening) : `expected ${name}`
+/** The words for the link. */
+export const { statesOf, happen, whenIn, leadsTo } = judgeOf<StateName, LinkContext>(stateName)
 
 export const keepsSpent = ({ before, context }: Happening): string | false =>
   JSON.stringify(before.spent) !== JSON.stringify(context.spent) && 'what was spent changed'

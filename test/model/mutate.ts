@@ -102,7 +102,7 @@ const arrowSpoils = (tree: Tree, statePath: Path, targets: readonly string[]): S
       path,
       edit: (holder, key) => edit(asArrow(holder, key)),
     })
-    const deletions = ['actions', 'guard'].filter((part) => part in arrow)
+    const deletions = ['actions', 'guard', 'reenter'].filter((part) => part in arrow)
     const blamed = isTree(arrow.actions) && 'params' in arrow.actions
     return [
       { name: `${where}: deleted`, path, edit: remove },
