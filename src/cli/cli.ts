@@ -2,8 +2,10 @@
 /** The command line: reads the arguments, nothing else. */
 import { createRequire } from 'node:module'
 import { parseArgs } from 'node:util'
+import { type AdapterName, adapterNames } from '../doctor/adapters.ts'
 import { isHoldfastError } from '../error.ts'
 import type { Language } from '../explain.ts'
+import { doctor } from './doctor.ts'
 import { hold, type Protocol, protocols } from './hold.ts'
 import { labFaults } from './lab/faults.ts'
 import { lab } from './lab/lab.ts'
@@ -16,12 +18,15 @@ const USAGE = `holdfast keeps a chat bot's connection held.
   holdfast lab [fault …] [--once] [--json]     break a peer in nine ways and watch a bot survive
   holdfast hold onebot <ws-url> [options]      hold a OneBot v11 implementation (NapCat, Lagrange …)
   holdfast hold satori <ws-url> [options]      hold a Satori server
+  holdfast doctor <url> [options]              examine the way to a peer, layer by layer: exit code 0 well,
+                                               1 it works but something is wrong, 2 it does not work
 
 Options
   --token-env NAME   take the access token from this environment variable
+  --adapter NAME     doctor: shake hands as this adapter does: ${adapterNames.join(' or ')}
   --id NAME          the link's name in what is printed
   --once             lab: do not wait for Enter between two faults
-  --json             one JSON object per line
+  --json             one JSON object per line; doctor: one in all
   --lang en|zh       language of explanations (default: from LANG)
   --help, --version
 
@@ -39,6 +44,7 @@ const readArguments = () => {
         json: { type: 'boolean', default: false },
         lang: { type: 'string' },
         id: { type: 'string' },
+        adapter: { type: 'string' },
         'token-env': { type: 'string' },
         help: { type: 'boolean', short: 'h', default: false },
         version: { type: 'boolean', default: false },
@@ -59,6 +65,7 @@ const run = async (): Promise<number> => {
   const language = languageOf(values.lang)
   if (command === 'lab') return runLab(rest, values, language)
   if (command === 'hold') return runHold(rest, values, language)
+  if (command === 'doctor') return runDoctor(rest, values, language)
   throw new UsageError(command === undefined ? 'A command is missing.' : `"${command}" is not a command.`)
 }
 
@@ -86,6 +93,19 @@ const runHold = async ([protocol, url]: string[], values: Values, language: Lang
   )
   return EXIT.well
 }
+
+const runDoctor = async ([url, ...rest]: string[], values: Values, language: Language): Promise<number> => {
+  if (url === undefined) throw new UsageError('Say where the peer is, such as wss://host/path.')
+  if (rest.length > 0) throw new UsageError('One URL at a time, please.')
+  const { adapter, json } = values
+  if (adapter !== undefined && !isAdapter(adapter)) {
+    throw new UsageError(`--adapter ${adapter}: it must be ${adapterNames.join(' or ')}.`)
+  }
+  const token = tokenFrom(values['token-env'])
+  return doctor({ url, adapter, token, json, language }, process.stdout, painter(process.stdout))
+}
+
+const isAdapter = (name: string): name is AdapterName => (adapterNames as readonly string[]).includes(name)
 
 const isProtocol = (name: string | undefined): name is Protocol => (protocols as readonly unknown[]).includes(name)
 
