@@ -102,7 +102,10 @@ const runDoctor = async ([url, ...rest]: string[], values: Values, language: Lan
     throw new UsageError(`--adapter ${adapter}: it must be ${adapterNames.join(' or ')}.`)
   }
   const token = tokenFrom(values['token-env'])
-  return doctor({ url, adapter, token, json, language }, process.stdout, painter(process.stdout))
+  const code = await doctor({ url, adapter, token, json, language }, process.stdout, painter(process.stdout))
+  // a lookup that the system does not answer cannot be cancelled, and would keep a finished report waiting for it
+  await new Promise<void>((resolve) => process.stdout.write('', () => resolve()))
+  process.exit(code)
 }
 
 const isAdapter = (name: string): name is AdapterName => (adapterNames as readonly string[]).includes(name)
