@@ -27,7 +27,12 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'virtual', include: ['test/**/*.test.ts'], exclude: inRealTime, sequence: { groupOrder: 0 } },
+        test: {
+          name: 'virtual',
+          include: ['test/**/*.test.ts'],
+          exclude: ['**/node_modules/**', ...inRealTime],
+          sequence: { groupOrder: 0 },
+        },
       },
       {
         extends: true,
