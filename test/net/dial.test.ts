@@ -1,76 +1,30 @@
 /** Addresses to one socket, against real listeners on loopback. */
-import type { Socket } from 'node:net'
-import { afterEach, describe, expect, it } from 'vitest'
+import { Socket } from 'node:net'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { freePort } from '../../src/cli/lab/peer-process.ts'
-import { type Clock, realClock } from '../../src/clock.ts'
 import { faultFrom } from '../../src/error.ts'
-import { type Dial, type DialError, type DialPath, dial } from '../../src/net/dial.ts'
 import { forgetPaths, pathsOf } from '../../src/net/paths.ts'
-import type { Address, AddressFeed } from '../../src/net/resolve.ts'
-import { tlsLayer } from '../../src/net/tls.ts'
+import type { Address } from '../../src/net/resolve.ts'
 import { heapClock } from '../../src/testing/heap-clock.ts'
-import { closeAll, pem, rawServer } from '../transport/servers.ts'
-import { atEnd, blackHole, clearLoopback, listen, owned, pendingDials, sleep, v4, watchSockets } from './loopback.ts'
+import { start } from './dialed.ts'
+import { blackHole, clearLoopback, listen, pendingDials, sleep, v4, watchSockets } from './loopback.ts'
 
 afterEach(clearLoopback)
-afterEach(closeAll)
 
 const turn = () => new Promise((resolve) => setImmediate(resolve))
-
-interface Dialed {
-  readonly won: Socket[]
-  readonly paths: DialPath[]
-  readonly failures: DialError[]
-  /** How often it was told that TCP stands. */
-  readonly connections: number[]
-  readonly cancel: () => void
-  /** Resolves with milliseconds when it has been told one way or the other. */
-  readonly told: Promise<number>
-}
-
-const start = (
-  addresses: readonly Address[] | AddressFeed,
-  port: number,
-  { clock = realClock, ...options }: Partial<Dial> & { clock?: Clock } = {},
-): Dialed => {
-  const won: Socket[] = []
-  const paths: DialPath[] = []
-  const failures: DialError[] = []
-  const connections: number[] = []
-  const startedAt = performance.now()
-  let cancel: () => void = () => undefined
-  const told = new Promise<number>((resolve) => {
-    const after = () => resolve(performance.now() - startedAt)
-    cancel = dial({
-      ...options,
-      addresses,
-      port,
-      clock,
-      connected: () => void connections.push(performance.now() - startedAt),
-      opened: (socket, path) => {
-        won.push(owned(socket))
-        paths.push(path)
-        after()
-      },
-      failed: (error) => {
-        failures.push(error)
-        after()
-      },
-    })
-  })
-  atEnd(cancel)
-  return { won, paths, failures, connections, cancel, told }
-}
 
 describe('dial()', () => {
   it('opens the one address there is, without delay for small frames', async () => {
     const port = await freePort()
     const met = await listen('127.0.0.1', port)
+    const setNoDelay = vi.spyOn(Socket.prototype, 'setNoDelay')
     const { won, failures, told } = start(v4(1), port)
     await told
     expect([won.length, failures.length]).toEqual([1, 0])
     expect(won[0]).toMatchObject({ remoteAddress: '127.0.0.1', remotePort: port, connecting: false })
     expect(won[0]!.listenerCount('connect')).toBe(0)
+    expect(setNoDelay.mock.contexts).toContain(won[0])
+    setNoDelay.mockRestore()
     await expect.poll(() => met.length).toBe(1)
   })
 
@@ -98,6 +52,7 @@ describe('dial()', () => {
     await blackHole('127.0.0.2', port)
     await listen('127.0.0.3', port)
     const before = pendingDials()
+    const made = watchSockets()
     const { won, told } = start(v4(2, 3), port)
     await turn()
     expect(pendingDials()).toBe(before + 1)
@@ -106,6 +61,9 @@ describe('dial()', () => {
     expect(afterMs).toBeLessThan(1_000)
     expect(won.map(({ remoteAddress }) => remoteAddress)).toEqual(['127.0.0.3'])
     await expect.poll(pendingDials).toBe(before)
+    // without a listener a late error would be an uncaught exception
+    const late = new Error('late')
+    for (const { socket } of made) expect(socket.emit('error', late)).toBe(true)
   })
 
   it('lets a slow address win when all others fail: it is never given up before there is a winner', async () => {
@@ -306,6 +264,23 @@ describe('the order of attempts', () => {
     expect([first(), paths.patienceMs('h:1', far.address)]).toEqual([near, 250])
   })
 
+  it('forgets that an address failed when it wins, and after 10 min', async () => {
+    const clock = heapClock()
+    const paths = pathsOf(clock)
+    const [a, b, c] = v4(2, 3, 4) as [Address, Address, Address]
+    const first = () => paths.choose('h:1', [a, c], undefined)
+    paths.failed('h:1', a.address)
+    expect(first()).toBe(c)
+    paths.won('h:1', a.address, 1)
+    paths.won('h:1', b.address, 1)
+    expect(first()).toBe(a)
+    paths.failed('h:1', a.address)
+    await clock.advance(599_999)
+    expect(first()).toBe(c)
+    await clock.advance(2)
+    expect(first()).toBe(a)
+  })
+
   it('puts those that failed in the last dial behind those that were not tried', async () => {
     const port = await freePort()
     const met = await listen('127.0.0.11', port)
@@ -324,124 +299,5 @@ describe('the order of attempts', () => {
     const third = start(v4(2, 11), port, { memory })
     await third.told
     expect(third.paths[0]!.attempts.map(({ address }) => address)).toEqual(['127.0.0.11'])
-  })
-})
-
-describe('the race through TLS', () => {
-  const secured = (port: number) => ({
-    layers: [tlsLayer({ url: `wss://localhost:${port}/`, tls: { ca: pem('localhost') }, withinMs: 1_500 })],
-  })
-
-  it('is won by whoever is secured, not by an open port that says nothing', async () => {
-    const { port } = await rawServer((socket) => void socket.resume(), 'localhost')
-    await listen('127.0.0.2', port, (socket) => void socket.resume())
-    const { won, paths, connections, told } = start([...v4(2), ...v4(1)], port, secured(port))
-    const afterMs = await told
-    // TCP stands at once, so the next attempt waits until 2 s; the silence ends before, at the deadline of TLS
-    expect(afterMs).toBeGreaterThanOrEqual(1_495)
-    expect(afterMs).toBeLessThan(1_950)
-    expect(connections).toHaveLength(1)
-    expect(connections[0]).toBeLessThan(300)
-    expect(won[0]).toMatchObject({ encrypted: true, authorized: true, remoteAddress: '127.0.0.1' })
-    expect(paths[0]!.attempts.map(({ address, code, step }) => [address, code, step])).toEqual([
-      ['127.0.0.2', 'ETIMEDOUT', 'tls'],
-      ['127.0.0.1', 'CONNECTED', 'tls'],
-    ])
-  })
-
-  it('starts beside an open port that says nothing after 2 s, and ends the loser', async () => {
-    const { port } = await rawServer((socket) => void socket.resume(), 'localhost')
-    const met = await listen('127.0.0.2', port, (socket) => void socket.resume())
-    const layers = [tlsLayer({ url: `wss://localhost:${port}/`, tls: { ca: pem('localhost') }, withinMs: 10_000 })]
-    const { paths, told } = start([...v4(2), ...v4(1)], port, { layers })
-    const afterMs = await told
-    expect(afterMs).toBeGreaterThanOrEqual(1_995)
-    expect(afterMs).toBeLessThan(2_400)
-    expect(paths[0]!.attempts[0]).toMatchObject({ address: '127.0.0.2', code: 'ABANDONED', step: 'tls' })
-    await expect.poll(() => met[0]!.destroyed || met[0]!.readableEnded).toBe(true)
-  })
-
-  it('goes on with the next address at once when a certificate is wrong, and names what is wrong if all are', async () => {
-    const bad = await rawServer((socket) => void socket.resume(), 'elsewhere')
-    const mixed = start([...v4(1), ...v4(2)], bad.port, secured(bad.port))
-    expect(await mixed.told).toBeLessThan(1_000)
-    expect(mixed.failures[0]!.attempts.map(({ code, step }) => `${code} ${step}`)).toEqual([
-      'DEPTH_ZERO_SELF_SIGNED_CERT tls',
-      'ECONNREFUSED tcp',
-    ])
-    expect(faultFrom(mixed.failures[0], 'connecting').code).toBe('tls-certificate')
-  })
-
-  it('is over when it is called off by whoever hears that TCP stands', async () => {
-    const { port, open } = await rawServer((socket) => void socket.resume(), 'localhost')
-    let cancel: () => void = () => undefined
-    const told: string[] = []
-    cancel = dial({
-      ...secured(port),
-      addresses: v4(1),
-      port,
-      clock: realClock,
-      connected: () => cancel(),
-      opened: () => told.push('opened'),
-      failed: () => told.push('failed'),
-    })
-    await sleep(200)
-    expect(told).toEqual([])
-    await expect.poll(() => open.size).toBe(0)
-  })
-})
-
-describe('network 6.6.6', () => {
-  it('network 6.6.6 one good address: one attempt, in each of 10 dials', async () => {
-    const port = await freePort()
-    await listen('127.0.0.2', port)
-    const made = watchSockets()
-    for (let run = 0; run < 10; run++) await start(v4(2, 3, 4), port).told
-    await sleep(300)
-    expect(made).toHaveLength(10)
-  })
-
-  it('network 6.6.6 no second attempt before 245 ms, none less than 10 ms apart, unless one failed: then within 10 ms', async () => {
-    const port = await freePort()
-    await blackHole('127.0.0.2', port)
-    await blackHole('127.0.0.4', port)
-    await listen('127.0.0.5', port)
-    const gaps: number[][] = []
-    for (let run = 0; run < 10; run++) {
-      const made = watchSockets()
-      const { told } = start(v4(2, 3, 4, 5), port)
-      await told
-      gaps.push(made.slice(1).map(({ at }, index) => at - made[index]!.at))
-    }
-    for (const [toRefusing, afterRefusal, toGood] of gaps) {
-      expect(toRefusing).toBeGreaterThanOrEqual(245)
-      expect(toGood).toBeGreaterThanOrEqual(245)
-      expect(toRefusing).toBeLessThan(350)
-      expect(toGood).toBeLessThan(350)
-      expect(afterRefusal).toBeLessThan(100)
-    }
-    const afterRefusal = gaps.map(([, gap]) => gap!).sort((a, b) => a - b)
-    expect(afterRefusal[5]).toBeLessThanOrEqual(10)
-  })
-})
-
-describe('network 6.6.7', () => {
-  it('network 6.6.7 all black holes: one error at the deadline, every address in it, and no socket left', async () => {
-    const port = await freePort()
-    await blackHole('0.0.0.0', port)
-    const before = pendingDials()
-    const { failures, told } = start(v4(2, 3, 4, 5, 6), port, { withinMs: 2_000 })
-    const afterMs = await told
-    expect(Math.abs(afterMs - 2_000)).toBeLessThanOrEqual(50)
-    const [error] = failures
-    expect(error!.message).toMatch(/^(127\.0\.0\.[2-5]:\d+ IPv4 ETIMEDOUT \d+ ms; ){4}not tried: 127\.0\.0\.6$/)
-    expect(error!.attempts.map(({ address, family, code, step }) => ({ address, family, code, step }))).toEqual(
-      v4(2, 3, 4, 5).map((address) => ({ ...address, code: 'ETIMEDOUT', step: 'tcp' })),
-    )
-    error!.attempts.forEach(({ ms }, index) => {
-      expect(Math.abs(ms - (2_000 - 250 * index))).toBeLessThanOrEqual(60)
-    })
-    expect(faultFrom(error, 'connecting')).toEqual({ code: 'connect-timeout', detail: error!.message })
-    await expect.poll(pendingDials).toBe(before)
   })
 })

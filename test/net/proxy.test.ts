@@ -1,4 +1,5 @@
 /** Proxies: which one, the tunnel through it, and what is said when it fails. */
+import type { Socket } from 'node:net'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { freePort } from '../../src/cli/lab/peer-process.ts'
 import { realClock } from '../../src/clock.ts'
@@ -22,7 +23,7 @@ import {
   until,
   upgrading,
 } from '../transport/servers.ts'
-import { clearLoopback, v4 } from './loopback.ts'
+import { clearLoopback, owned, v4 } from './loopback.ts'
 import { httpProxy, type Manner, socksProxy } from './proxies.ts'
 
 afterEach(clearLoopback)
@@ -182,6 +183,18 @@ describe('a tunnel', () => {
     }
     expect(proxy.asked).toEqual([`peer.test:${plain.port}`, `127.0.0.1:${plain.port}`, `localhost:${secure.port}`])
     await until(() => proxy.open.size === 0)
+  })
+
+  it('keeps what the peer says before it is asked', async () => {
+    const early = answering((socket) => void socket.write('HTTP/1.1 200 Fine\r\n\r\nearly'))
+    const { port } = await rawServer(early)
+    const proxy = parseProxy(`http://127.0.0.1:${port}`)!
+    const layers = [tunnelLayer({ proxy, to: { host: 'peer.test', port: 1 }, clock: realClock, withinMs: 2_000 })]
+    const heard = await new Promise((resolve, reject) => {
+      const opened = (socket: Socket) => void owned(socket).once('data', (data) => resolve(String(data)))
+      dial({ addresses: v4(1), port, clock: realClock, layers, opened, failed: reject })
+    })
+    expect(heard).toBe('early')
   })
 
   it('is given the credentials of its URL', async () => {

@@ -22,7 +22,10 @@ const notFound: Lookup = async () => {
 }
 
 const client = (lookup: Lookup = toLoopback): Http => {
-  const made = http({ clock: realClock, lookup }, (delivered, message) => new RequestError(delivered, message))
+  const made = http(
+    { clock: realClock, lookup, proxy: false },
+    (delivered, message) => new RequestError(delivered, message),
+  )
   open.push(made)
   return made
 }
@@ -67,6 +70,12 @@ describe('a request', () => {
     ['the name is unknown', async (): Promise<string> => 'http://api.test/', notFound],
   ] as const)('has certainly had no effect when %s', async (_what, url, lookup) => {
     expect(await failure(ask(client(lookup), await url()))).toMatchObject({ delivered: 'refused' })
+  })
+
+  it('has certainly had no effect when there never was a socket to write it to', async () => {
+    const { port } = await rawServer((socket) => void socket.resume(), 'localhost')
+    const error = await failure(ask(client(), `https://localhost:${port}/`))
+    expect(error).toMatchObject({ delivered: 'refused', message: expect.stringContaining('self-signed') })
   })
 
   it.each([
