@@ -17,8 +17,8 @@ import { Inbound } from './inbound.ts'
 import { endpointBook } from './net/endpoints.ts'
 import { forgetPaths } from './net/paths.ts'
 import { http } from './net/request.ts'
-import { hostOf, portOf, resolverOf } from './net/resolve.ts'
-import { Recorder, type Recording, type TransitionRecord } from './observe/recorder.ts'
+import { hostOf, portOf } from './net/resolve.ts'
+import { eventName, Recorder, type Recording, reasonOf, type TransitionRecord } from './observe/recorder.ts'
 import { type CheckedOptions, checkNumber, checkOptions, type LinkOptions } from './options.ts'
 import { type Fate, Outbox, type OutboxCounts, RequestError, type Settled } from './outbox.ts'
 import { openWebSocket } from './transport/websocket.ts'
@@ -209,11 +209,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
 
   /** The machine slept, or its network changed: a reason to look, and no more. */
   #hint(hint: Hint): void {
-    const { clock } = this.#options
-    if (hint === 'network-changed') {
-      forgetPaths(clock)
-      resolverOf(clock).forget()
-    }
+    if (hint === 'network-changed') forgetPaths(this.#options.clock)
     this.#ports.conversation?.pulse.doubted$.next()
     if (this.status.state === 'backoff' && this.#seat.mayHurry()) this.#order({ type: 'dial.invited', reason: hint })
   }
@@ -292,7 +288,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
       from,
       event: name,
       to: status.state,
-      reason: reasonOf(event, name, status),
+      reason: reasonOf(event, name, status.state, status.fault),
       attempt: status.attempt,
       ...(detail === undefined ? {} : { detail }),
       ...(delayMs === undefined ? {} : { delayMs }),
@@ -467,21 +463,6 @@ const checkTicket = ({ withinMs, idempotencyKey }: SendOptions, fallback: number
     )
   }
   return { withinMs: checkNumber('withinMs', withinMs ?? fallback, WITHIN_MAX_MS), idempotencyKey }
-}
-
-/** `xstate.after.connectDeadline.link.attached.connecting` -> `after connectDeadline` */
-const eventName = (type: string): string => {
-  const [, kind, name] = /^xstate\.(after|done|error)\.(?:actor\.)?(\w+)/.exec(type) ?? []
-  if (kind === undefined) return type
-  if (kind === 'after') return `after ${name}`
-  return kind === 'done' ? 'activity ended' : 'activity failed'
-}
-
-const reasonOf = (event: object, name: string, { state, fault }: LinkStatus): string => {
-  if ('reason' in event) return String(event.reason)
-  if ('fault' in event) return (event.fault as Fault).code
-  const blamed = state === 'backoff' || state === 'parked'
-  return blamed && fault ? fault.code : name
 }
 
 const aborted = (signal: AbortSignal | undefined): HoldfastError =>

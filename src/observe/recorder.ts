@@ -2,7 +2,7 @@
  * The one record of what a link did: log, terminal, page, trace and metrics all read it. Plain data without xstate in
  * its types, and without secrets: what comes in here has been scrubbed at the source.
  */
-import type { FaultCode } from '../../machines/fault.ts'
+import type { Fault, FaultCode } from '../../machines/fault.ts'
 import type { StateName } from '../../machines/link.ts'
 
 export interface TransitionRecord {
@@ -57,4 +57,20 @@ export class Recorder {
     const start = this.#total > this.#max ? this.#total % this.#max : 0
     return { kept: [...this.#ring.slice(start), ...this.#ring.slice(0, start)], total: this.#total }
   }
+}
+
+/** `xstate.after.connectDeadline.link.attached.connecting` -> `after connectDeadline` */
+export const eventName = (type: string): string => {
+  const [, kind, name] = /^xstate\.(after|done|error)\.(?:actor\.)?(\w+)/.exec(type) ?? []
+  if (kind === undefined) return type
+  if (kind === 'after') return `after ${name}`
+  return kind === 'done' ? 'activity ended' : 'activity failed'
+}
+
+/** Why, in one word: what an invitation gave, the fault's code, or else the event itself. */
+export const reasonOf = (event: object, name: string, state: StateName, fault: Fault | null): string => {
+  if ('reason' in event) return String(event.reason)
+  if ('fault' in event) return (event.fault as Fault).code
+  const blamed = state === 'backoff' || state === 'parked'
+  return blamed && fault ? fault.code : name
 }
