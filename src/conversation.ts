@@ -88,6 +88,9 @@ export const converse = (
     }
 
     const io: Io<unknown> = {
+      session: {},
+      forgetSession: () => undefined,
+      leaving: () => undefined,
       send: (frame) => unlessEnded(() => pipe?.send(frame)),
       welcome: (options) => {
         tellInbound({ type: 'peer.welcomed' })

@@ -24,6 +24,25 @@ export interface Target {
   /** Values that must never be shown: taken out of every fault, record and error of this link. */
   readonly secrets?: readonly string[]
   readonly tls?: Pick<SecureContextOptions, 'ca' | 'cert' | 'key'>
+  /**
+   * When the credentials in it end, in milliseconds since 1970. An adapter that allows two transports at once is moved to
+   * new ones in time; for others nothing follows from it.
+   */
+  readonly expiresAt?: number
+  /** Credentials that the peer rejects shall be asked for once more, with `rejected` set, before a person is called. */
+  readonly renewable?: boolean
+}
+
+/** A position in what the peer sends. */
+export type Cursor = string | number
+
+/** What the peer remembers of us, as it was told at the last welcome: enough to go on where we were. */
+export interface Session {
+  readonly id?: string
+  /** Where the peer wants this session to be resumed. It is dialed only if `resumeHosts` of the adapter allows it. */
+  readonly endpoint?: string
+  /** Of the last message that the user of the link took. */
+  readonly cursor?: Cursor
 }
 
 /** One target, or several of which each would do, the best first. An empty list means: none for the moment. */
@@ -42,16 +61,25 @@ export type Verdict =
 export interface Io<In> {
   /** Writes a control frame at once (identify, acknowledge), before anything that waits in the outbox. */
   send(frame: Frame): void
-  /** The peer accepted us. Say `replaying` when missed messages come first, and call `caughtUp()` after them. */
-  welcome(options?: { replaying?: boolean }): void
+  /** What there is to resume: empty if nothing is known, or if the last attempts to resume it failed. */
+  readonly session: Session
+  /**
+   * The peer accepted us. Say `replaying` when missed messages come first, and call `caughtUp()` after them. `session` is
+   * what to resume next time; `resumed` says that the peer goes on with the session that there was, so nothing is missed.
+   */
+  welcome(options?: Welcome): void
   caughtUp(): void
+  /** The peer does not know the session that we wanted to resume: it is forgotten, and the next welcome is a new one. */
+  forgetSession(): void
+  /** The peer is about to go away, or wants us elsewhere: move before the cut. */
+  leaving(detail?: string): void
   /**
    * How this peer beats, in milliseconds, clamped to 1 s … 10 min.
    * `expectMs`: it announced to send something at least so often. `everyMs`: it wants to be probed so often.
    */
   heartbeat(rhythm: { expectMs?: number; everyMs?: number }): void
   /** A message for the user of the link. */
-  deliver(message: In): void
+  deliver(message: In, mark?: InboundMark): void
   /** The answer to the frame that `encode` or `request` made under this key; late or unknown keys are ignored. */
   answer(key: string, result: unknown): void
   /** The peer refused that one message; the link is unharmed. */
@@ -61,6 +89,20 @@ export interface Io<In> {
   recovered(): void
   /** Ends this transport. The kind of the fault decides whether the link dials again or waits for a person. */
   fail(code: FaultCode, more?: { detail?: string; retryAfterMs?: number }): void
+}
+
+export interface Welcome {
+  readonly replaying?: boolean
+  readonly resumed?: boolean
+  readonly session?: Omit<Session, 'cursor'>
+}
+
+/** What tells a message from all others, and where it stands. */
+export interface InboundMark {
+  /** A message whose id was seen before is dropped and counted. Default: none, so nothing is dropped. */
+  readonly id?: string
+  /** Becomes the cursor of the session when the user has taken the message. */
+  readonly cursor?: Cursor
 }
 
 /** The rules of one transport's life, made anew for each: what it remembers cannot leak into the next. */
@@ -83,6 +125,8 @@ export interface FrameOutgoing {
    * `pong` (default): the peer's answer to a WebSocket ping that was sent after it.
    */
   readonly proof?: 'answer' | 'pong'
+  /** Messages of one conversation arrive in order, also when some of them have to be written again. */
+  readonly conversation?: string
 }
 
 /** For protocols whose calls go beside the transport, over HTTP. The engine sends it; the adapter only describes it. */
@@ -95,10 +139,18 @@ export interface HttpOutgoing {
   }
   /** Reads the answer. Throw an Error with a message for people if it is a refusal. */
   read(status: number, body: string): unknown
+  readonly conversation?: string
 }
 
 /** Methods of `link.call`, for types: name -> parameters and answer. */
 export type Calls = Record<string, { params: unknown; result: unknown }>
+
+export interface TargetContext {
+  /** Fires when the attempt is over. */
+  readonly signal: AbortSignal
+  /** The peer has rejected the credentials that were given last: do not give them again. */
+  readonly rejected?: boolean
+}
 
 export interface Adapter<In = unknown, Out = unknown, C extends Calls = Calls> {
   /** The protocol, in lower case: `onebot`. */
@@ -108,7 +160,7 @@ export interface Adapter<In = unknown, Out = unknown, C extends Calls = Calls> {
    * when that attempt is over. An Observable of a registry is listened to until it has a target. While a list is empty the
    * link stays in `resolving`; after a second it makes do with the targets that it knew last.
    */
-  target(context: { signal: AbortSignal }): Targets | Promise<Targets> | Observable<Targets>
+  target(context: TargetContext): Targets | Promise<Targets> | Observable<Targets>
   dialogue(io: Io<In>): Dialogue
   /** A message of `link.send`. Throw to refuse a message that cannot be encoded; only that message is harmed. */
   encode?(message: Out, key: string): Outgoing
