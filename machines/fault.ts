@@ -209,6 +209,15 @@ export const faults = {
     ['the peer rejected our credentials', '对端拒绝了凭据'],
     ['Correct the token, then resume the link.', '更正令牌，然后恢复连接。'],
   ),
+  'credentials-expired': row(
+    'doubtful',
+    'person',
+    ['the peer rejected credentials that can be renewed', '对端拒绝了可更新的凭据'],
+    [
+      'They are asked for once more. If the new ones are rejected too, correct their provider, then resume the link.',
+      '会再次获取一次凭据；若新凭据仍被拒绝，请修正提供函数，然后恢复连接。',
+    ],
+  ),
   'account-banned': row(
     'fatal',
     'person',
@@ -226,6 +235,25 @@ export const faults = {
     'peer',
     ['the peer welcomed us but did not finish bringing us up to date', '对端已欢迎，但未完成补发'],
     ["Look at the peer's log.", '查看对端日志。'],
+  ),
+
+  'session-lost': row(
+    'costly',
+    'peer',
+    ['the peer no longer knows our session', '对端已不再认识我们的会话'],
+    [
+      'Nothing to do: a new session is started. Messages in between may be missing.',
+      '无需操作：会启动新会话；其间的消息可能缺失。',
+    ],
+  ),
+  'session-budget': row(
+    'costly',
+    'us',
+    ['no session may be started at the moment', '目前不允许启动新会话'],
+    [
+      'Nothing to do: the link waits, so that the platform does not take the token away. Restart the bot less often.',
+      '无需操作：连接会等待，以免平台收回令牌；请减少重启次数。',
+    ],
   ),
 
   // Staying in
@@ -255,6 +283,12 @@ export const faults = {
       "Usually a restart of the peer. If it repeats, read the peer's log.",
       '通常是对端重启；若反复出现，请查看对端日志。',
     ],
+  ),
+  'peer-leaving': row(
+    'costly',
+    'peer',
+    ['the peer announced that it is going away', '对端宣布即将离开'],
+    ['Nothing to do: the link moves.', '无需操作：连接会自行迁移。'],
   ),
   'try-later': row(
     'costly',

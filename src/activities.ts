@@ -4,38 +4,48 @@ import { type Actor, type ActorOptions, createActor, fromEventObservable } from 
 import { backoffDelay } from '../machines/delay.ts'
 import type { Fault } from '../machines/fault.ts'
 import { type ActivityInput, type LinkEvent, linkMachine } from '../machines/link.ts'
-import type { Target } from './adapter/adapter.ts'
+import type { Choice, Chosen } from './choice.ts'
 import { type Conversation, type ConversationPorts, converse, type Endpoint } from './conversation.ts'
 import { faultFrom, textOf } from './error.ts'
 import { heartbeat } from './heartbeat.ts'
 import { discover } from './net/discover.ts'
-import type { EndpointBook } from './net/endpoints.ts'
 import { type ProxyServer, proxyFor } from './net/proxy.ts'
 import { hostOf, resolverOf } from './net/resolve.ts'
 import { type CheckedOptions, chartDeadlines, type Deadlines } from './options.ts'
 import { scrubber, secretsOfUrl } from './secret.ts'
+import type { SessionView } from './session.ts'
+import type { Starts } from './starts.ts'
 
 /** All that the activities of one link share: what the chart cannot hold, because it is not plain data. */
 export interface LinkPorts extends ConversationPorts {
   readonly options: CheckedOptions
   readonly deadlines: Deadlines
+  readonly starts: Starts
+  /** Settles when what an earlier process left behind has been read. */
+  readonly restored: Promise<void>
+}
+
+/** And what belongs to one run of the chart. */
+export interface RunPorts {
+  readonly link: LinkPorts
+  readonly session: SessionView
+  readonly choice: Choice
+  /** It has a successor: what it wrote is still proved, and nothing more is written. */
+  isSucceeded: boolean
   /** Found by the resolver, dialed by the transport. */
   endpoint: Endpoint | undefined
   /** The one transport, while there is one. */
   conversation: Conversation | undefined
-  /** What is known of the endpoints that the adapter names, and how many it named last. */
-  readonly book: EndpointBook
-  choices: number
   /** How long the chart shall stay in backoff, given what it would choose by itself. */
   readonly wait: (fault: Fault | null, ownMs: number) => number
 }
 
-const portsBySystem = new WeakMap<object, LinkPorts>()
+const portsBySystem = new WeakMap<object, RunPorts>()
 
 /** The ports of the actor that is just being made: XState asks for the first delay before it hands the actor out. */
-let making: LinkPorts | undefined
+let making: RunPorts | undefined
 
-const portsOf = (system: object): LinkPorts => {
+const portsOf = (system: object): RunPorts => {
   const ports = portsBySystem.get(system) ?? making
   if (!ports) throw new Error('this machine was started outside of a link')
   return ports
@@ -43,7 +53,7 @@ const portsOf = (system: object): LinkPorts => {
 
 /** An actor of the chart that runs on these ports; it still has to be started. */
 export const makeActor = (
-  ports: LinkPorts,
+  ports: RunPorts,
   options: ActorOptions<typeof boundMachine> & { input: { id: string } },
 ): Actor<typeof boundMachine> => {
   making = ports
@@ -57,15 +67,16 @@ export const makeActor = (
 }
 
 /** An activity never fails: an error that escapes is a bug of ours, and still only a fault of this one link. */
-const activity = (failed: 'endpoint.failed' | 'transport.lost', run: (ports: LinkPorts) => Observable<LinkEvent>) =>
+const activity = (failed: 'endpoint.failed' | 'transport.lost', run: (ports: RunPorts) => Observable<LinkEvent>) =>
   fromEventObservable<LinkEvent, ActivityInput>(({ system }) =>
     run(portsOf(system)).pipe(
       catchError((error) => of({ type: failed, fault: { code: 'engine-failed', detail: textOf(error) } as const })),
     ),
   )
 
-const findEndpoint = (ports: LinkPorts): Observable<LinkEvent> =>
+const findEndpoint = (ports: RunPorts): Observable<LinkEvent> =>
   new Observable((subscriber) => {
+    const { adapter, options, starts, restored } = ports.link
     const abort = new AbortController()
     subscriber.add(() => abort.abort())
     const fail = (fault: Fault) => subscriber.next({ type: 'endpoint.failed', fault })
@@ -76,19 +87,22 @@ const findEndpoint = (ports: LinkPorts): Observable<LinkEvent> =>
       ports.endpoint = found
       subscriber.next({ type: 'endpoint.resolved' })
     }
-    subscriber.add(
-      discover(ports.adapter, ports.options.clock, abort.signal).subscribe({
-        next: (targets) => void locate(choose(targets, ports), ports.options, abort.signal).then(settle),
+    const look = () => {
+      const context = { signal: abort.signal, rejected: ports.link.credentials.wereRejected }
+      return discover(adapter, options.clock, context).subscribe({
+        next: (targets) => void locate(ports.choice.pick(targets), options, abort.signal).then(settle),
         error: (error) => fail({ code: 'provider-failed', detail: scrubber([])(accountOf(error)) }),
-      }),
-    )
+      })
+    }
+    const begin = async () => {
+      await restored
+      const denied = ports.session.isResumable ? undefined : await starts.permit()
+      if (subscriber.closed) return
+      if (denied) fail(denied)
+      else subscriber.add(look())
+    }
+    void begin()
   })
-
-const choose = (targets: readonly Target[], ports: LinkPorts): Target => {
-  ports.choices = targets.length
-  const [best] = ports.book.rank(targets.map(({ url }) => url))
-  return targets.find(({ url }) => url === best) ?? targets[0]!
-}
 
 /** What a provider threw, and what was behind it: "fetch failed" alone helps nobody. */
 const accountOf = (error: unknown): string => {
@@ -97,7 +111,8 @@ const accountOf = (error: unknown): string => {
   return text.includes(detail) ? text : `${text}: ${detail}`
 }
 
-const locate = async (target: Target, options: CheckedOptions, signal: AbortSignal): Promise<Endpoint | Fault> => {
+const locate = async (chosen: Chosen, options: CheckedOptions, signal: AbortSignal): Promise<Endpoint | Fault> => {
+  const { target, suppliedByPeer } = chosen
   const secrets = [...(target.secrets ?? []), ...headerSecrets(target.headers), ...secretsOfUrl(target.url)]
   let proxy: ProxyServer | undefined
   try {
@@ -109,7 +124,7 @@ const locate = async (target: Target, options: CheckedOptions, signal: AbortSign
   try {
     const { clock, lookup } = options
     const addresses = await resolverOf(clock).find(proxy?.host ?? hostOf(target.url), { lookup, signal })
-    return { target, addresses, proxy, scrub }
+    return { target, addresses, proxy, scrub, publicOnly: suppliedByPeer && target.url.startsWith('wss:') }
   } catch (error) {
     const { code, detail = code } = faultFrom(error, 'resolving')
     return { code, detail: scrub(proxy ? `proxy ${proxy.name}: ${detail}` : detail) }
@@ -120,19 +135,19 @@ const locate = async (target: Target, options: CheckedOptions, signal: AbortSign
 const headerSecrets = (headers: Readonly<Record<string, string>> = {}): string[] =>
   Object.values(headers).flatMap((value) => [value, ...value.split(' ')])
 
-const beTransport = (ports: LinkPorts): Observable<LinkEvent> => {
+const beTransport = (ports: RunPorts): Observable<LinkEvent> => {
   if (!ports.endpoint) throw new Error('connecting without an endpoint')
-  return converse(ports, ports.endpoint, (conversation) => {
+  return converse(ports.link, ports.endpoint, ports.session, (conversation) => {
     ports.conversation = conversation
   })
 }
 
-const watch = ({ conversation, options }: LinkPorts): Observable<LinkEvent> => {
+const watch = ({ conversation, link: { options } }: RunPorts): Observable<LinkEvent> => {
   if (!conversation) throw new Error('watching without a conversation')
   return heartbeat(conversation.pulse, options.clock, options.heartbeat)
 }
 
-const drain = ({ conversation, outbox }: LinkPorts): Observable<LinkEvent> =>
+const drain = ({ conversation, link: { outbox } }: RunPorts): Observable<LinkEvent> =>
   new Observable((subscriber) => {
     if (!conversation) throw new Error('draining without a conversation')
     outbox.attach(conversation.writer)
@@ -147,7 +162,16 @@ const drain = ({ conversation, outbox }: LinkPorts): Observable<LinkEvent> =>
 const deadline =
   (name: keyof typeof chartDeadlines) =>
   ({ system }: { system: object }): number =>
-    portsOf(system).deadlines[chartDeadlines[name]]
+    portsOf(system).link.deadlines[chartDeadlines[name]]
+
+/** A session is resumed sooner than one is started, or not at all (R38). */
+const handshakeDeadline = ({ system }: { system: object }): number => {
+  const {
+    link: { deadlines },
+    session,
+  } = portsOf(system)
+  return session.isResumable ? deadlines.resumeMs : deadlines.handshakeMs
+}
 
 /** The chart with its activities: one object for every link of the process, 4 KB for each link that runs on it. */
 const boundMachine = linkMachine.provide({
@@ -160,7 +184,7 @@ const boundMachine = linkMachine.provide({
   delays: {
     resolveDeadline: deadline('resolveDeadline'),
     connectDeadline: deadline('connectDeadline'),
-    handshakeDeadline: deadline('handshakeDeadline'),
+    handshakeDeadline,
     replayDeadline: deadline('replayDeadline'),
     suspectGrace: deadline('suspectGrace'),
     provenAfter: deadline('provenAfter'),

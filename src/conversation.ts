@@ -5,13 +5,24 @@
 import { Observable, Subject } from 'rxjs'
 import type { Fault, FaultCode } from '../machines/fault.ts'
 import type { LinkEvent } from '../machines/link.ts'
-import type { Adapter, Dialogue, Frame, HttpOutgoing, Io, Target, Verdict } from './adapter/adapter.ts'
+import type {
+  Adapter,
+  Dialogue,
+  Frame,
+  HttpOutgoing,
+  InboundMark,
+  Io,
+  Target,
+  Verdict,
+  Welcome,
+} from './adapter/adapter.ts'
 import { textOf } from './error.ts'
 import { clampRhythm, type Pulse, type Rhythm } from './heartbeat.ts'
 import type { ProxyServer } from './net/proxy.ts'
 import type { AddressFeed } from './net/resolve.ts'
 import type { Outbox, Writer } from './outbox.ts'
 import type { Scrub } from './secret.ts'
+import type { Continuity, SessionView } from './session.ts'
 import type { OpenTransport, Pipe, TransportListener } from './transport/transport.ts'
 
 /** What one attempt dials, and what must not be shown of it. */
@@ -21,6 +32,8 @@ export interface Endpoint {
   readonly addresses: AddressFeed
   readonly proxy?: ProxyServer | undefined
   readonly scrub: Scrub
+  /** The peer itself named it: what it resolves to must be public. */
+  readonly publicOnly?: boolean
 }
 
 /** Frames by what became of them. */
@@ -32,8 +45,14 @@ export interface ConversationPorts {
   readonly frames: FrameCounts
   readonly open: (endpoint: Endpoint) => OpenTransport
   readonly request: (outgoing: HttpOutgoing, signal: AbortSignal, scrub: Scrub) => Promise<unknown>
+  readonly credentials: { wereRejected: boolean }
   /** Hands a message to the user; must not throw. */
-  readonly deliver: (message: unknown) => void
+  readonly deliver: (message: unknown, mark: InboundMark | undefined) => void
+  readonly announce: (continuity: Continuity) => void
+  /** A session is about to be started, not resumed. */
+  readonly starting: () => void
+  /** The peer announced that it is going: true if the link moves while this transport still serves. */
+  readonly move: () => boolean
 }
 
 /** A running conversation, as heartbeat and outbox see it. */
@@ -42,6 +61,8 @@ export interface Conversation {
   readonly writer: Writer
   /** Says goodbye to the peer. */
   close(): void
+  /** Gives the transport up. */
+  lose(fault: Fault): void
 }
 
 /** More than this in Node's own buffer: the kernel does not keep up, so messages wait in the outbox instead. */
@@ -55,11 +76,16 @@ const PROBE = 'probe.holdfast.'
 export const converse = (
   ports: ConversationPorts,
   endpoint: Endpoint,
+  session: SessionView,
   begun: (conversation: Conversation) => void,
 ): Observable<LinkEvent> =>
   new Observable((subscriber) => {
     const { adapter, outbox, frames } = ports
-    const { scrub } = endpoint
+    const resumes = session.isResumable
+    const { scrub, target } = endpoint
+    /** What the welcome meant: told before the messages after a gap, and after those that were missed. */
+    let recovered = false
+    let isWelcomed = false
     const inbound$ = new Subject<void>()
     const changed$ = new Subject<void>()
     const doubted$ = new Subject<void>()
@@ -74,7 +100,16 @@ export const converse = (
     const tell = (event: LinkEvent) => subscriber.next(event)
     const clean = (fault: Fault): Fault =>
       fault.detail === undefined ? fault : { ...fault, detail: scrub(fault.detail) }
-    const lose = (fault: Fault) => tell({ type: 'transport.lost', fault: clean(fault) })
+    const lose = (fault: Fault) =>
+      unlessEnded(() => {
+        if (fault.code === 'session-lost') session.forget()
+        tell({ type: 'transport.lost', fault: clean(renewable(fault)) })
+      })
+    const renewable = (fault: Fault): Fault => {
+      if (!target.renewable || !REJECTIONS.has(fault.code)) return fault
+      ports.credentials.wereRejected = true
+      return { ...fault, code: 'credentials-expired' }
+    }
     /** Facts of the adapter come from a frame, so the peer is alive: that is told first. */
     const tellInbound = (event: LinkEvent) => {
       inbound$.next()
@@ -87,21 +122,40 @@ export const converse = (
       if (!subscriber.closed) act()
     }
 
+    const welcomed = (options: Welcome) => {
+      if (isWelcomed) return
+      isWelcomed = true
+      ports.credentials.wereRejected = false
+      const continuity = session.welcomed(options)
+      recovered = continuity === 'recovered'
+      if (!recovered) ports.announce(continuity)
+    }
+    const caughtUp = () => {
+      unlessEnded(() => {
+        if (recovered) ports.announce('recovered')
+        recovered = false
+      })
+      tellInbound({ type: 'replay.completed' })
+    }
+
     const io: Io<unknown> = {
-      session: {},
-      forgetSession: () => undefined,
-      leaving: () => undefined,
+      session: session.current,
+      leaving: (detail) =>
+        unlessEnded(() => {
+          if (!ports.move()) lose(faultOf('peer-leaving', detail))
+        }),
       send: (frame) => unlessEnded(() => pipe?.send(frame)),
-      welcome: (options) => {
+      welcome: (options = {}) => {
+        unlessEnded(() => welcomed(options))
         tellInbound({ type: 'peer.welcomed' })
-        if (!options?.replaying) tellInbound({ type: 'replay.completed' })
+        if (!options.replaying) caughtUp()
       },
-      caughtUp: () => tellInbound({ type: 'replay.completed' }),
+      caughtUp: () => caughtUp(),
       heartbeat: ({ expectMs, everyMs }) => {
         rhythm = { expectMs: clampRhythm(expectMs) ?? rhythm.expectMs, everyMs: clampRhythm(everyMs) ?? rhythm.everyMs }
         changed$.next()
       },
-      deliver: (message) => unlessEnded(() => ports.deliver(message)),
+      deliver: (message, mark) => unlessEnded(() => ports.deliver(message, mark)),
       answer: (key, result) => unlessEnded(() => outbox.answer(key, result)),
       refuse: (key, detail) => unlessEnded(() => outbox.refuse(key, scrub(textOf(detail)))),
       impaired: (code, detail) => tellInbound({ type: 'account.impaired', fault: clean(faultOf(code, detail)) }),
@@ -145,6 +199,7 @@ export const converse = (
       opened: () => tell({ type: 'transport.opened' }),
       ready: (opened) => {
         pipe = opened
+        if (!resumes) ports.starting()
         try {
           dialogue.opened?.()
         } catch (error) {
@@ -188,6 +243,7 @@ export const converse = (
         request: (outgoing, signal) => ports.request(outgoing, signal, scrub),
       },
       close: () => pipe?.close(),
+      lose,
     })
     try {
       return ports.open(endpoint)(listener)
@@ -196,6 +252,9 @@ export const converse = (
       return undefined
     }
   })
+
+/** What credentials that were given anew may heal. */
+const REJECTIONS: ReadonlySet<FaultCode> = new Set(['credentials-rejected', 'upgrade-unauthorized'])
 
 const VERDICTS: ReadonlySet<Verdict> = new Set(['taken', 'unknown', 'malformed'])
 

@@ -2,25 +2,24 @@
  * One running link: starts the chart with its activities, obeys it, and shows it to the user. The only lifecycle state
  * there is lives in the chart; what is kept here are queues and streams.
  */
-import { type Observable, ReplaySubject, Subject, type Subscription } from 'rxjs'
+import { type Observable, ReplaySubject, Subject } from 'rxjs'
 import { attemptOf } from '../machines/delay.ts'
 import type { Fault } from '../machines/fault.ts'
-import { type LinkContext, type LinkEvent, type StateName, stateName } from '../machines/link.ts'
-import { type LinkPorts, makeActor } from './activities.ts'
+import type { LinkEvent, StateName } from '../machines/link.ts'
+import type { LinkPorts } from './activities.ts'
 import { type Adapter, type Calls, checkAdapter, describe } from './adapter/adapter.ts'
-import { type Hint, hintsOf } from './awake.ts'
 import type { FrameCounts } from './conversation.ts'
 import { type ErrorCode, HoldfastError, sentence } from './error.ts'
 import { type Explanation, explain, type Language, type LinkStatus } from './explain.ts'
-import { governorOf, type Seat } from './governor.ts'
 import { Inbound } from './inbound.ts'
-import { endpointBook } from './net/endpoints.ts'
-import { forgetPaths } from './net/paths.ts'
+import { type EndpointBook, endpointBook } from './net/endpoints.ts'
 import { http } from './net/request.ts'
-import { hostOf, portOf } from './net/resolve.ts'
 import { eventName, Recorder, type Recording, reasonOf, type TransitionRecord } from './observe/recorder.ts'
 import { type CheckedOptions, checkNumber, checkOptions, type LinkOptions } from './options.ts'
 import { type Fate, Outbox, type OutboxCounts, RequestError, type Settled } from './outbox.ts'
+import { Run, type Step } from './run.ts'
+import { type Continuity, LinkSession, type SessionView } from './session.ts'
+import { Starts } from './starts.ts'
 import { openWebSocket } from './transport/websocket.ts'
 
 export interface SendOptions {
@@ -53,6 +52,12 @@ export interface LinkStats {
   readonly inboundDropped: number
 }
 
+export interface ContinuityRecord {
+  readonly kind: Continuity
+  /** Milliseconds since 1970. */
+  readonly at: number
+}
+
 /** One bot's connection. */
 export interface Link<In = unknown, Out = unknown, C extends Calls = Calls> extends AsyncIterable<In>, AsyncDisposable {
   readonly id: string
@@ -63,6 +68,11 @@ export interface Link<In = unknown, Out = unknown, C extends Calls = Calls> exte
   readonly inbound$: Observable<In>
   /** Every transition with its reason, as it happens. */
   readonly transitions$: Observable<TransitionRecord>
+  /**
+   * What each welcome means for the messages that came before it: `new` (there was nothing to miss), `recovered` (all that
+   * was missed has been replayed), `gap` (messages may be missing).
+   */
+  readonly continuity$: Observable<ContinuityRecord>
   /** The latest transitions. */
   readonly recording: Recording
   readonly stats: LinkStats
@@ -79,12 +89,15 @@ export interface Link<In = unknown, Out = unknown, C extends Calls = Calls> exte
   resume(): void
   /** Dials now instead of waiting, unless the peer asked for the wait. In every other state nothing changes. */
   retry(): void
+  /**
+   * Moves a live link to a new transport: the new one goes live before the old one closes where the adapter allows two at
+   * a time, otherwise after it. In every other state nothing changes: it is on its way already.
+   */
+  replace(): void
   /** Delivers what waits within `drainMs`, says goodbye and ends. Resolves once nothing of the link is left. */
   stop(options?: { drainMs?: number }): Promise<void>
 }
 
-/** With another endpoint to try, it is tried so soon: Lagrange's rule, incident 3. */
-const NEXT_ENDPOINT_MS = 1_000
 const SEND_WITHIN_MS = 300_000
 const CALL_WITHIN_MS = 10_000
 const WITHIN_MAX_MS = 86_400_000
@@ -110,9 +123,12 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   readonly #outbox: Outbox
   readonly #ports: LinkPorts
   readonly #closePorts: () => void
+  readonly #book: EndpointBook
+  readonly #session: LinkSession
   readonly #inbound: Inbound<In>
   readonly #recorder: Recorder
   readonly #transitions$ = new Subject<TransitionRecord>()
+  readonly #continuity$ = new Subject<ContinuityRecord>()
   readonly #status$ = new ReplaySubject<LinkStatus>(1)
   #status: LinkStatus
   readonly #frames: FrameCounts = { taken: 0, unknown: 0, malformed: 0, failed: 0 }
@@ -120,12 +136,10 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   #finish: () => void = () => undefined
   #eventsIgnored = 0
   #drainMs: number | undefined
-  #delayMs = 0
-  #dialedAt = 0
-  readonly #hints: Subscription
-  readonly #seat: Seat
-  #latest: object | undefined
-  #actor: ReturnType<typeof makeActor>
+  /** The run whose state is the link's; beside it one that shall take over, and those that it took over from. */
+  #run: Run
+  #successor: Run | undefined
+  readonly #predecessors = new Set<Run>()
 
   constructor(adapter: Adapter<In, Out, C>, options: CheckedOptions) {
     const { clock, id } = options
@@ -141,11 +155,12 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     })
     const beside = http(options, (delivered, message) => new RequestError(delivered, message))
     this.#closePorts = beside.close
-    this.#seat = governorOf(clock).join(() => this.#order({ type: 'dial.invited', reason: 'endpoint-recovered' }))
+    this.#book = endpointBook(clock)
+    this.#session = new LinkSession()
     this.#ports = this.#makePorts(beside.request)
     this.#status = { id, state: 'resolving', since: clock.wall(), attempt: 1, fault: null, nextDialAt: null }
-    this.#hints = hintsOf(clock).subscribe((hint) => this.#hint(hint))
-    this.#actor = this.#start()
+    this.#run = this.#makeRun(this.#session)
+    this.#run.begin()
     this.#stopBySignal(options.signal)
   }
 
@@ -154,6 +169,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     const { clock, maxPayloadBytes, perMessageDeflate } = options
     const { connectMs, tlsMs, upgradeMs } = deadlines
     const drainMs = () => this.#drainMs
+    const starts = new Starts(this.#adapter.starts, clock)
     return {
       adapter: this.#adapter as Adapter,
       options: this.#options,
@@ -163,18 +179,16 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
           return drainMs() ?? deadlines.closeMs
         },
       },
+      starts,
+      restored: Promise.resolve(),
       outbox: this.#outbox,
       frames: this.#frames,
-      endpoint: undefined,
-      conversation: undefined,
-      book: endpointBook(clock),
-      choices: 1,
-      wait: (fault, ownMs) => {
-        this.#delayMs = this.#wait(fault, ownMs)
-        return this.#delayMs
-      },
+      credentials: { wereRejected: false },
       request,
       deliver: (message) => this.#inbound.push(message as In),
+      announce: (continuity) => this.#announce(continuity),
+      starting: () => starts.spend(),
+      move: () => this.#move(),
       open:
         options.transport ??
         ((endpoint) =>
@@ -182,78 +196,41 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     }
   }
 
-  /** Called while the chart enters backoff, so the status still shows where it comes from. */
-  #wait(fault: Fault | null, ownMs: number): number {
-    const { book, choices, endpoint } = this.#ports
-    const { state } = this.status
-    const failedToGetIn = state === 'connecting' || state === 'handshaking'
-    if (endpoint && failedToGetIn) book.failed(endpoint.target.url)
-    const wasTold = (fault?.retryAfterMs ?? 0) > 0
-    if (choices > 1 && !wasTold && failedToGetIn && !book.allFailedOnce()) {
-      // there is one that was not tried: neither the backoff nor the scouts of this one are about it
-      return this.#seat.wait(undefined, fault, Math.min(ownMs, NEXT_ENDPOINT_MS))
-    }
-    if (book.allFailedOnce()) book.resolved()
-    return this.#seat.wait(this.#endpointKey, fault, ownMs)
-  }
-
-  /** What this step says about the endpoint, for the next choice among several. */
-  #learn(to: StateName): void {
-    const { book, endpoint } = this.#ports
-    if (!endpoint) return
-    const now = this.#options.clock.now()
-    if (to === 'connecting') this.#dialedAt = now
-    else if (to === 'handshaking') book.connected(endpoint.target.url, now - this.#dialedAt)
-    else if (to === 'registered') book.welcomed(endpoint.target.url)
-  }
-
-  /** The machine slept, or its network changed: a reason to look, and no more. */
-  #hint(hint: Hint): void {
-    if (hint === 'network-changed') forgetPaths(this.#options.clock)
-    this.#ports.conversation?.pulse.doubted$.next()
-    if (this.status.state === 'backoff' && this.#seat.mayHurry()) this.#order({ type: 'dial.invited', reason: hint })
-  }
-
-  get #endpointKey(): string | undefined {
-    const url = this.#ports.endpoint?.target.url
-    return url === undefined ? undefined : `${hostOf(url)}:${portOf(url)}`
-  }
-
-  #start(): ReturnType<typeof makeActor> {
-    const { clock, id } = this.#options
-    // two processes may run a link of the same name: their waits must not fall together
-    const salt = Math.floor(clock.random() * 2 ** 32).toString(36)
-    const actor = makeActor(this.#ports, {
-      input: { id: `${id}~${salt}` },
-      clock: { setTimeout: clock.setTimeout, clearTimeout: (timer: object) => clock.clearTimeout(timer) },
-      inspect: (told) => {
-        if (told.type !== '@xstate.snapshot' || told.rootId !== told.actorRef.sessionId) return
-        this.#notice(told.event, told.snapshot as unknown as LinkSnapshot)
+  #makeRun(session: SessionView): Run {
+    return new Run(this.#ports, this.#book, session, {
+      stepped: (run, step) => this.#notice(run, step),
+      ignored: () => {
+        this.#eventsIgnored++
       },
+      failed: (run, fault) => this.#fail(run, fault),
     })
-    // pure actions do not throw; if one ever does, the link must not die in silence
-    actor.subscribe({ error: (error) => this.#fail({ code: 'engine-failed', detail: String(error) }) })
-    actor.start()
-    return actor
   }
 
-  /** Every event comes past here with the snapshot that it led to. */
-  #notice(event: { type: string }, snapshot: LinkSnapshot): void {
-    if (snapshot.status === 'error') return
-    if (snapshot === this.#latest) {
-      this.#eventsIgnored++
-      return
+  #notice(run: Run, step: Step): void {
+    this.#settle(run, step)
+    if (run === this.#successor) this.#noticeSuccessor(run, step)
+    else if (run === this.#run) this.#noticeCurrent(step)
+    else {
+      this.#record(step, 'predecessor')
+      if (step.to === 'stopped') this.#predecessors.delete(run)
+      this.#endIfOver()
     }
-    this.#latest = snapshot
-    const from = this.status.state
-    const to = stateName(snapshot.value)
-    const { context } = snapshot
-    const delayMs = to === 'backoff' ? this.#delayMs : undefined
-    this.#obey(from, to, context.fault)
-    this.#seat.moved(to, this.#endpointKey)
-    this.#learn(to)
+  }
+
+  #noticeCurrent(step: Step): void {
+    const status = this.#statusOf(step)
+    // first, so that whoever hears of the transition finds the status that it led to
+    this.#status = status
+    if (step.event.type !== 'xstate.init') this.#record(step)
+    this.#status$.next(status)
+    if (this.#successor && hasLost(step.to)) this.#promote(this.#successor)
+    else if (step.to === 'parked') this.#ports.starts.release()
+    this.#endIfOver()
+  }
+
+  #statusOf({ from, to, context, delayMs }: Step): LinkStatus {
     const wall = this.#options.clock.wall()
-    const status = {
+    return {
       id: this.id,
       state: to,
       since: from === to ? this.status.since : wall,
@@ -261,24 +238,19 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
       fault: context.fault,
       nextDialAt: delayMs === undefined ? null : wall + delayMs,
     }
-    // first, so that whoever hears of the transition finds the status that it led to
-    this.#status = status
-    if (event.type !== 'xstate.init') this.#record(event, from, status, delayMs)
-    this.#status$.next(status)
-    if (to === 'stopped') this.#end()
   }
 
   /** What the chart's states mean for the outbox. */
-  #obey(from: StateName, to: StateName, fault: Fault | null): void {
-    const { conversation } = this.#ports
+  #settle(run: Run, { from, to, context }: Step): void {
+    const { conversation } = run.ports
     if (to === 'live' && conversation) this.#outbox.attach(conversation.writer)
     else if (from === 'live' && to !== 'closing') this.#outbox.detach()
-    if (to !== 'backoff' && to !== 'parked' && to !== 'stopped') return
-    this.#ports.conversation = undefined
-    this.#outbox.lose(fault ?? { code: 'closed-by-peer' })
+    if (!hasLost(to)) return
+    run.ports.conversation = undefined
+    this.#outbox.lose(context.fault ?? { code: 'closed-by-peer' })
   }
 
-  #record(event: { type: string }, from: StateName, status: LinkStatus, delayMs: number | undefined): void {
+  #record({ event, from, to, context, delayMs }: Step, role?: TransitionRecord['role']): void {
     const name = eventName(event.type)
     const detail = 'fault' in event ? (event.fault as Fault).detail : undefined
     const record = this.#recorder.add({
@@ -287,28 +259,67 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
       elapsedMs: this.#options.clock.now() - this.#madeAt,
       from,
       event: name,
-      to: status.state,
-      reason: reasonOf(event, name, status.state, status.fault),
-      attempt: status.attempt,
+      to,
+      reason: reasonOf(event, name, to, context.fault),
+      attempt: attemptOf(context.spent),
+      ...(role === undefined ? {} : { role }),
       ...(detail === undefined ? {} : { detail }),
       ...(delayMs === undefined ? {} : { delayMs }),
     })
     this.#transitions$.next(record)
   }
 
-  #end(): void {
-    this.#hints.unsubscribe()
+  /** Opens a successor while the transport still serves, where the peer allows two. */
+  #move(): boolean {
+    if (!this.#adapter.overlap || this.#run.state !== 'live') return false
+    if (this.#successor) return true
+    this.#successor = this.#makeRun(this.#session.besides())
+    this.#successor.begin()
+    return true
+  }
+
+  #noticeSuccessor(run: Run, step: Step): void {
+    if (step.event.type !== 'xstate.init') this.#record(step, 'successor')
+    if (step.to === 'live') this.#promote(run)
+    // what it cannot do the link will meet by itself when it has lost what it has
+    else if (step.to === 'parked' || step.to === 'stopped') {
+      this.#successor = undefined
+      run.order({ type: 'operator.stop' })
+    }
+  }
+
+  /** From now on the successor is the link; what was written before is still proved where it was written. */
+  #promote(successor: Run): void {
+    const predecessor = this.#run
+    this.#successor = undefined
+    this.#run = successor
+    predecessor.ports.isSucceeded = true
+    this.#predecessors.add(predecessor)
+    predecessor.order({ type: 'operator.stop' })
+    this.#show({ ...this.#status, state: successor.state, since: this.#options.clock.wall(), nextDialAt: null })
+  }
+
+  #announce(kind: Continuity): void {
+    this.#continuity$.next({ kind, at: this.#options.clock.wall() })
+  }
+
+  #endIfOver(): void {
+    if (this.#run.state !== 'stopped' || this.#predecessors.size > 0) return
+    this.#ports.starts.release()
     this.#outbox.close('the link was stopped')
     this.#closePorts()
     this.#inbound.end()
     this.#transitions$.complete()
+    this.#continuity$.complete()
     this.#status$.complete()
     this.#finish()
   }
 
-  #fail(fault: Fault): void {
-    this.#ports.conversation = undefined
+  #fail(run: Run, fault: Fault): void {
+    run.ports.conversation = undefined
     this.#outbox.lose(fault)
+    if (run === this.#successor) this.#successor = undefined
+    if (run !== this.#run) return
     this.#show({ ...this.status, state: 'parked', since: this.#options.clock.wall(), fault, nextDialAt: null })
   }
 
@@ -328,12 +339,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   }
 
   #order(event: LinkEvent): void {
-    // an actor that failed cannot be resumed, only made anew
-    const { status } = this.#actor.getSnapshot()
-    if (status === 'active') this.#actor.send(event)
-    else if (status !== 'error') return
-    else if (event.type === 'operator.stop') this.#end()
-    else this.#actor = this.#start()
+    this.#run.order(event)
   }
 
   get status(): LinkStatus {
@@ -350,6 +356,10 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
 
   get transitions$(): Observable<TransitionRecord> {
     return this.#transitions$.asObservable()
+  }
+
+  get continuity$(): Observable<ContinuityRecord> {
+    return this.#continuity$.asObservable()
   }
 
   get recording(): Recording {
@@ -414,6 +424,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   }
 
   hold(): void {
+    this.#dropSuccessor()
     this.#order({ type: 'operator.hold' })
   }
 
@@ -430,8 +441,22 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     // stopping twice is asking once, unless it is to be now
     if (this.status.state === 'closing' && drainMs !== 0) return this.#stopped
     this.#drainMs = drainMs
+    this.#dropSuccessor()
+    if (drainMs === 0) for (const run of this.#predecessors) run.order({ type: 'operator.stop' })
     this.#order({ type: 'operator.stop' })
     return this.#stopped
+  }
+
+  replace(): void {
+    if (!this.#move() && this.status.state === 'live') this.#run.ports.conversation?.lose({ code: 'peer-leaving' })
+  }
+
+  #dropSuccessor(): void {
+    const successor = this.#successor
+    this.#successor = undefined
+    if (!successor) return
+    this.#predecessors.add(successor)
+    successor.order({ type: 'operator.stop' })
   }
 
   [Symbol.asyncIterator](): AsyncIterator<In> {
@@ -443,11 +468,8 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   }
 }
 
-interface LinkSnapshot {
-  readonly status: string
-  readonly value: unknown
-  readonly context: LinkContext
-}
+/** The transport of a run is gone, and with it whatever was not proved. */
+const hasLost = (state: StateName): boolean => state === 'backoff' || state === 'parked' || state === 'stopped'
 
 const errorCodeOf: Record<Exclude<Fate, 'delivered'>, ErrorCode> = {
   expired: 'expired',

@@ -10,6 +10,7 @@ import { type Lookup, lookupBySystem } from './net/resolve.ts'
 import { lookupByServers } from './net/servers.ts'
 import { RECORDS_MAX } from './observe/recorder.ts'
 import { type OutboxOptions, outboxDefaults } from './outbox.ts'
+import type { Store } from './store.ts'
 import type { OpenTransport } from './transport/transport.ts'
 
 /** How long each step may take, in milliseconds. */
@@ -24,6 +25,8 @@ export interface Deadlines {
   readonly upgradeMs: number
   /** From the open socket to the peer's welcome, TLS and upgrade included. Default 15,000. */
   readonly handshakeMs: number
+  /** The same where a session is resumed. Default 10,000. */
+  readonly resumeMs: number
   /** From the welcome until missed messages are replayed. Default 15,000. */
   readonly replayMs: number
   /** From the first unanswered probe until the transport is given up. Default 2,000. */
@@ -61,17 +64,22 @@ export interface LinkOptions {
   readonly proxy?: string | false
   /** Time and dice. Default: the real ones. */
   readonly clock?: Clock
+  /**
+   * Keeps accepted messages and the session over a crash: `fileStore(dir)`. Default: neither outlives the process.
+   */
+  readonly store?: Store
   /** A transport of your own, for tests and other pipes. Default: WebSocket. */
   readonly transport?: (endpoint: Endpoint) => OpenTransport
 }
 
 export interface CheckedOptions
   extends Required<
-    Omit<LinkOptions, 'id' | 'signal' | 'transport' | 'deadlines' | 'heartbeat' | 'outbox' | 'dns' | 'proxy'>
+    Omit<LinkOptions, 'id' | 'signal' | 'transport' | 'store' | 'deadlines' | 'heartbeat' | 'outbox' | 'dns' | 'proxy'>
   > {
   readonly id: string
   readonly signal: AbortSignal | undefined
   readonly transport: LinkOptions['transport'] | undefined
+  readonly store: Store | undefined
   readonly proxy: LinkOptions['proxy'] | undefined
   readonly deadlines: Deadlines
   readonly heartbeat: HeartbeatOptions
@@ -95,6 +103,7 @@ const deadlineDefaults: Deadlines = {
   tlsMs: 10_000,
   upgradeMs: 10_000,
   handshakeMs: deadlines.handshakeDeadline,
+  resumeMs: 10_000,
   replayMs: deadlines.replayDeadline,
   graceMs: deadlines.suspectGrace,
   provenMs: deadlines.provenAfter,
@@ -115,6 +124,7 @@ const KNOWN = [
   'dns',
   'proxy',
   'clock',
+  'store',
   'transport',
 ] as const satisfies readonly (keyof LinkOptions)[]
 
@@ -147,6 +157,7 @@ export const checkOptions = (options: LinkOptions, adapterName: string): Checked
     lookup: checkLookup(options),
     proxy: checkProxy(options.proxy),
     transport: options.transport,
+    store: checkStore(options.store),
     deadlines: checkNumbers('deadlines', options.deadlines, deadlineDefaults, TIMER_MAX_MS),
     heartbeat: checkHeartbeat(options.heartbeat),
     outbox: checkNumbers('outbox', options.outbox, outboxDefaults, BYTES_MAX),
@@ -180,6 +191,14 @@ const checkLookup = ({ lookup, dns }: LinkOptions): Lookup => {
 const checkProxy = (proxy: unknown): LinkOptions['proxy'] => {
   if (proxy === undefined || proxy === false || (typeof proxy === 'string' && parseProxy(proxy))) return proxy
   throw wrong('proxy', proxy, 'false or the URL of a proxy: http://, https:// or socks5://')
+}
+
+const STORE = ['read', 'write', 'close'] as const satisfies readonly (keyof Store)[]
+
+const checkStore = (store: Store | undefined): Store | undefined => {
+  if (store === undefined) return store
+  if (typeof store === 'object' && store && STORE.every((name) => typeof store[name] === 'function')) return store
+  throw wrong('store', store, `memoryStore(), fileStore(dir) or an object with the functions ${STORE.join(', ')}`)
 }
 
 const CLOCK = ['now', 'wall', 'random', 'setTimeout', 'clearTimeout'] as const satisfies readonly (keyof Clock)[]

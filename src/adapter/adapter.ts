@@ -61,7 +61,7 @@ export type Verdict =
 export interface Io<In> {
   /** Writes a control frame at once (identify, acknowledge), before anything that waits in the outbox. */
   send(frame: Frame): void
-  /** What there is to resume: empty if nothing is known, or if the last attempts to resume it failed. */
+  /** What there is to resume: without `id` if there is nothing. If the peer refuses it, `fail('session-lost')`. */
   readonly session: Session
   /**
    * The peer accepted us. Say `replaying` when missed messages come first, and call `caughtUp()` after them. `session` is
@@ -69,8 +69,6 @@ export interface Io<In> {
    */
   welcome(options?: Welcome): void
   caughtUp(): void
-  /** The peer does not know the session that we wanted to resume: it is forgotten, and the next welcome is a new one. */
-  forgetSession(): void
   /** The peer is about to go away, or wants us elsewhere: move before the cut. */
   leaving(detail?: string): void
   /**
@@ -145,6 +143,24 @@ export interface HttpOutgoing {
 /** Methods of `link.call`, for types: name -> parameters and answer. */
 export type Calls = Record<string, { params: unknown; result: unknown }>
 
+/** Where session starts are asked for; `sessionBudget()` makes one. */
+export interface StartBudget {
+  reserve(
+    bucket?: number,
+  ): Promise<
+    | { readonly waitMs: number; readonly ticket: number; readonly exhausted?: never }
+    | { readonly exhausted: true; readonly untilMs: number }
+  >
+  refund(ticket: number): Promise<void>
+}
+
+/** For platforms that count how often a bot says "here I am": see `sessionBudget()`. */
+export interface RationedStarts {
+  readonly budget: StartBudget
+  /** Starts of different buckets do not wait for each other: Discord's shard number. Default 0. */
+  readonly bucket?: number
+}
+
 export interface TargetContext {
   /** Fires when the attempt is over. */
   readonly signal: AbortSignal
@@ -168,6 +184,20 @@ export interface Adapter<In = unknown, Out = unknown, C extends Calls = Calls> {
   request?<M extends keyof C & string>(method: M, params: C[M]['params'], key: string): Outgoing
   /** A harmless frame that the peer must answer, to see whether it lives. Without it a WebSocket ping is sent. */
   probe?(key: string): Frame
+  /** Session starts are asked for here before a dial that has nothing to resume. */
+  readonly starts?: RationedStarts
+  /**
+   * Hosts at which the peer may want a session to be resumed, and all names that end in a dot and one of them:
+   * `['discord.gg']`. An endpoint elsewhere is not dialed: it would be sent the token.
+   */
+  readonly resumeHosts?: readonly string[]
+  /**
+   * The peer allows two transports of one bot for a moment, and every message comes with an `id`: then a link that has to
+   * move opens the new transport before it closes the old one.
+   */
+  readonly overlap?: boolean
+  /** The close code after which the peer keeps the session for a successor. Default 1000. */
+  readonly resumableClose?: number
 }
 
 type Spec<In, Out, C extends Calls> = Omit<Adapter<In, Out, C>, 'target'> & {

@@ -3,7 +3,7 @@
  * not an error: the link stays in `resolving`, asks again or listens on, and after a second makes do with the last known.
  */
 import { isObservable, Observable } from 'rxjs'
-import { type Adapter, checkTarget, type Target, type Targets } from '../adapter/adapter.ts'
+import { type Adapter, checkTarget, type Target, type TargetContext, type Targets } from '../adapter/adapter.ts'
 import type { Clock } from '../clock.ts'
 
 /** Milliseconds until the last known targets are used: incident 5, statement 2. */
@@ -20,7 +20,7 @@ const lastKnown = new WeakMap<object, readonly Target[]>()
  * The targets of an adapter, one at least, checked, in the provider's order; told once. Errors with the provider's error,
  * and with HoldfastError `bad-option` for what is no target. It has no deadline: whoever waits sets one, and unsubscribes.
  */
-export const discover = (adapter: Adapter, clock: Clock, signal: AbortSignal): Observable<readonly Target[]> =>
+export const discover = (adapter: Adapter, clock: Clock, context: TargetContext): Observable<readonly Target[]> =>
   new Observable((subscriber) => {
     let pollMs = POLL_MS
     let isMakingDo = false
@@ -60,7 +60,7 @@ export const discover = (adapter: Adapter, clock: Clock, signal: AbortSignal): O
       subscriber.add(targets$.subscribe({ next, error: fail, complete }))
     }
     const ask = async (): Promise<void> => {
-      const given = await adapter.target({ signal })
+      const given = await adapter.target(context)
       if (subscriber.closed) return
       if (isObservable(given)) return watch(given as Observable<Targets>)
       take(given as Targets)

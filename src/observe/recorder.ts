@@ -23,6 +23,8 @@ export interface TransitionRecord {
   readonly detail?: string
   /** The dial that this belongs to, counted from 1 since the link last proved itself. */
   readonly attempt: number
+  /** Absent for the run whose state is the link's; set while a link moves from one transport to another. */
+  readonly role?: 'successor' | 'predecessor'
   /** On entering backoff: how long until the next dial. */
   readonly delayMs?: number
 }

@@ -12,7 +12,7 @@ const search = (target: TalkAdapter['target'], adapter = smallTalk(target), cloc
   const found: string[][] = []
   const errors: unknown[] = []
   const abort = new AbortController()
-  const subscription = discover(adapter, clock, abort.signal).subscribe({
+  const subscription = discover(adapter, clock, { signal: abort.signal }).subscribe({
     next: (targets) => found.push(targets.map(({ url }) => new URL(url).port)),
     error: (error) => errors.push(error),
   })

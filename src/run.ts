@@ -1,0 +1,156 @@
+/**
+ * One run of the chart for a link: its actor, its activities, its seat at the governor. A link has one, and two for the
+ * moment in which it moves: a successor that gets in, and a predecessor that drains.
+ */
+import type { Subscription } from 'rxjs'
+import { nothingSpent } from '../machines/delay.ts'
+import type { Fault } from '../machines/fault.ts'
+import { type LinkContext, type LinkEvent, type StateName, stateName } from '../machines/link.ts'
+import { type LinkPorts, makeActor, type RunPorts } from './activities.ts'
+import { type Hint, hintsOf } from './awake.ts'
+import { Choice } from './choice.ts'
+import { governorOf, type Seat } from './governor.ts'
+import type { EndpointBook } from './net/endpoints.ts'
+import { forgetPaths } from './net/paths.ts'
+import type { SessionView } from './session.ts'
+
+/** One event and where it led. */
+export interface Step {
+  readonly event: { readonly type: string }
+  readonly from: StateName
+  readonly to: StateName
+  readonly context: LinkContext
+  /** On entering backoff: how long until the next dial, in milliseconds. */
+  readonly delayMs: number | undefined
+}
+
+export interface RunListener {
+  stepped(run: Run, step: Step): void
+  /** An event that the chart did not name. */
+  ignored(): void
+  /** The chart itself failed. It never should. */
+  failed(run: Run, fault: Fault): void
+}
+
+export class Run {
+  readonly ports: RunPorts
+  readonly #link: LinkPorts
+  readonly #listener: RunListener
+  readonly #seat: Seat
+  readonly #choice: Choice
+  readonly #hints: Subscription
+  #state: StateName = 'resolving'
+  #delayMs = 0
+  #latest: object | undefined
+  #actor: ReturnType<typeof makeActor> | undefined
+
+  constructor(link: LinkPorts, book: EndpointBook, session: SessionView, listener: RunListener) {
+    const { clock } = link.options
+    this.#link = link
+    this.#listener = listener
+    this.#choice = new Choice(book, session, link.adapter.resumeHosts)
+    this.#seat = governorOf(clock).join(() => this.order({ type: 'dial.invited', reason: 'endpoint-recovered' }))
+    this.#hints = hintsOf(clock).subscribe((hint) => this.#hint(hint))
+    this.ports = {
+      link,
+      session,
+      choice: this.#choice,
+      isSucceeded: false,
+      endpoint: undefined,
+      conversation: undefined,
+      wait: (fault, ownMs) => {
+        this.#delayMs = this.#wait(fault, ownMs)
+        return this.#delayMs
+      },
+    }
+  }
+
+  begin(): void {
+    this.#actor = this.#start()
+  }
+
+  get state(): StateName {
+    return this.#state
+  }
+
+  /** Called while the chart enters backoff, so the state is still the one that it comes from. */
+  #wait(fault: Fault | null, ownMs: number): number {
+    const wasTold = (fault?.retryAfterMs ?? 0) > 0
+    const nextMs = this.#choice.failed(fault, this.#state)
+    // there is one that was not tried: neither the backoff nor the scouts of this one are about it
+    if (nextMs !== undefined && !wasTold) return this.#seat.wait(undefined, fault, Math.min(ownMs, nextMs))
+    this.#choice.startOver()
+    return this.#seat.wait(this.#choice.key, fault, ownMs)
+  }
+
+  /** The machine slept, or its network changed: a reason to look, and no more. */
+  #hint(hint: Hint): void {
+    if (hint === 'network-changed') forgetPaths(this.#link.options.clock)
+    this.ports.conversation?.pulse.doubted$.next()
+    if (this.#state === 'backoff' && this.#seat.mayHurry()) this.order({ type: 'dial.invited', reason: hint })
+  }
+
+  #start(): ReturnType<typeof makeActor> {
+    const { clock, id } = this.#link.options
+    // two processes may run a link of the same name: their waits must not fall together
+    const salt = Math.floor(clock.random() * 2 ** 32).toString(36)
+    const actor = makeActor(this.ports, {
+      input: { id: `${id}~${salt}` },
+      clock: { setTimeout: clock.setTimeout, clearTimeout: (timer: object) => clock.clearTimeout(timer) },
+      inspect: (told) => {
+        if (told.type !== '@xstate.snapshot' || told.rootId !== told.actorRef.sessionId) return
+        this.#notice(told.event, told.snapshot as unknown as Snapshot)
+      },
+    })
+    // pure actions do not throw; if one ever does, the link must not die in silence
+    actor.subscribe({ error: (error) => this.#fail({ code: 'engine-failed', detail: String(error) }) })
+    actor.start()
+    return actor
+  }
+
+  /** Every event comes past here with the snapshot that it led to. */
+  #notice(event: { type: string }, snapshot: Snapshot): void {
+    if (snapshot.status === 'error') return
+    if (snapshot === this.#latest) {
+      this.#listener.ignored()
+      return
+    }
+    this.#latest = snapshot
+    const from = this.#state
+    const to = stateName(snapshot.value)
+    this.#state = to
+    if (to === 'registered') this.#choice.welcomed()
+    if (to === 'stopped') this.#hints.unsubscribe()
+    this.#seat.moved(to, this.#choice.key)
+    const delayMs = to === 'backoff' ? this.#delayMs : undefined
+    this.#listener.stepped(this, { event, from, to, context: snapshot.context, delayMs })
+  }
+
+  #fail(fault: Fault): void {
+    this.#state = 'parked'
+    this.#listener.failed(this, fault)
+  }
+
+  order(event: LinkEvent): void {
+    const { status } = this.#actor?.getSnapshot() ?? {}
+    if (status === 'active') this.#actor?.send(event)
+    // an actor that failed cannot be resumed, only made anew
+    else if (status === 'error' && event.type === 'operator.stop') this.#end()
+    else if (status === 'error') this.begin()
+  }
+
+  #end(): void {
+    this.#hints.unsubscribe()
+    this.#seat.moved('stopped', undefined)
+    const from = this.#state
+    this.#state = 'stopped'
+    const context: LinkContext = { id: this.#link.options.id, spent: nothingSpent, fault: null }
+    this.#listener.stepped(this, { event: { type: 'operator.stop' }, from, to: 'stopped', context, delayMs: undefined })
+  }
+}
+
+interface Snapshot {
+  readonly status: string
+  readonly value: unknown
+  readonly context: LinkContext
+}

@@ -1,0 +1,127 @@
+/**
+ * What the peer remembers of us, kept from one transport to the next: whether there is something to resume, where, from
+ * which position on, and when to give it up. A session that cannot be resumed must not hold a link up: after three
+ * failed resumes, or when the host that it was to be resumed at is dead, the next welcome is a new one (R14, R39).
+ */
+import type { Fault } from '../machines/fault.ts'
+import type { Cursor, Session, Welcome } from './adapter/adapter.ts'
+
+/** What a welcome means for the messages that came before it, as the user is told. */
+export type Continuity = 'new' | 'recovered' | 'gap'
+
+/** What one run of the chart sees of it. */
+export interface SessionView {
+  readonly current: Session
+  /** Whether the next attempt wants to resume, rather than to start a session. */
+  readonly isResumable: boolean
+  /** Where to resume, if the peer named a place and it is worth a try. */
+  readonly endpoint: string | undefined
+  welcomed(welcome: Welcome): Continuity
+  /** An attempt ended before the welcome: `reached` says that it got as far as an open socket. */
+  failed(fault: Fault, reached: boolean): void
+  forget(): void
+}
+
+const FAILED_RESUMES_MAX = 3
+
+/** It was our own network that failed, or the name servers: that says nothing about the host. */
+const OURS: ReadonlySet<Fault['code']> = new Set([
+  'unreachable',
+  'name-unavailable',
+  'resolve-timeout',
+  'out-of-sockets',
+  'engine-failed',
+])
+
+export class LinkSession implements SessionView {
+  #session: Session = {}
+  #wasWelcomed = false
+  #failedResumes = 0
+  #isElsewhere = false
+  /** Counts the sessions: a position in an old one means nothing in a new one. */
+  #number = 0
+  readonly #changed: (session: Session) => void
+
+  /** `changed` is told of each change that shall outlive the process. */
+  constructor(changed: (session: Session) => void = () => undefined) {
+    this.#changed = changed
+  }
+
+  get current(): Session {
+    return this.#session
+  }
+
+  get number(): number {
+    return this.#number
+  }
+
+  get isResumable(): boolean {
+    return this.#session.id !== undefined
+  }
+
+  get endpoint(): string | undefined {
+    return this.isResumable && !this.#isElsewhere ? this.#session.endpoint : undefined
+  }
+
+  /** What an earlier process left behind. */
+  restore(session: Session): void {
+    this.#session = session
+    this.#wasWelcomed = true
+  }
+
+  welcomed({ resumed = false, session }: Welcome): Continuity {
+    const before = this.#session
+    const continuity = resumed ? 'recovered' : this.#wasWelcomed ? 'gap' : 'new'
+    if (!resumed) this.#number++
+    const { cursor } = before
+    const kept = resumed ? before : {}
+    this.#set({ ...kept, ...session, ...(resumed && cursor !== undefined ? { cursor } : {}) })
+    this.#wasWelcomed = true
+    this.#failedResumes = 0
+    this.#isElsewhere = false
+    return continuity
+  }
+
+  /** The user took the message at this position of the session with this number. */
+  taken(cursor: Cursor, number: number): void {
+    if (number === this.#number) this.#set({ ...this.#session, cursor })
+  }
+
+  forget(): void {
+    this.#number++
+    this.#failedResumes = 0
+    this.#isElsewhere = false
+    this.#set({})
+  }
+
+  failed(fault: Fault, reached: boolean): void {
+    if (!this.isResumable) return
+    if (reached) {
+      this.#failedResumes++
+      if (this.#failedResumes >= FAILED_RESUMES_MAX) this.forget()
+    } else if (this.endpoint !== undefined && !OURS.has(fault.code)) {
+      this.forget()
+    } else {
+      // with a network of ours that fails, the known endpoint and the peer's are tried in turn
+      this.#isElsewhere = !this.#isElsewhere
+    }
+  }
+
+  /** For a run beside the one that holds the session: it starts one of its own, and goes on from the same position. */
+  besides(): SessionView {
+    const { cursor } = this.#session
+    return {
+      current: cursor === undefined ? {} : { cursor },
+      isResumable: false,
+      endpoint: undefined,
+      welcomed: (welcome) => this.welcomed({ ...welcome, resumed: true }),
+      failed: () => undefined,
+      forget: () => undefined,
+    }
+  }
+
+  #set(session: Session): void {
+    this.#session = session
+    this.#changed(session)
+  }
+}

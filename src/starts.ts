@@ -1,0 +1,57 @@
+/** Session starts that the platform rations: a link asks before it dials, and hands back what it did not use. */
+import type { Fault } from '../machines/fault.ts'
+import type { RationedStarts } from './adapter/adapter.ts'
+import type { Clock } from './clock.ts'
+import { textOf } from './error.ts'
+
+interface Reservation {
+  readonly ticket: number
+  readonly dueAt: number
+}
+
+export class Starts {
+  readonly #rationed: RationedStarts | undefined
+  readonly #clock: Clock
+  /** Ours, and not used yet: a dial that fails before it identifies keeps it for the next one. */
+  #reservation: Reservation | undefined
+
+  constructor(rationed: RationedStarts | undefined, clock: Clock) {
+    this.#rationed = rationed
+    this.#clock = clock
+  }
+
+  /** Undefined when a session may be started now; otherwise the fault that says why not, and when. */
+  async permit(): Promise<Fault | undefined> {
+    if (!this.#rationed) return undefined
+    const { budget, bucket } = this.#rationed
+    try {
+      if (!this.#reservation) {
+        const given = await budget.reserve(bucket)
+        if (given.exhausted) return denied(given.untilMs, 'today’s session starts are used up')
+        this.#reservation = { ticket: given.ticket, dueAt: this.#clock.now() + given.waitMs }
+      }
+      const waitMs = this.#reservation.dueAt - this.#clock.now()
+      return waitMs > 0 ? denied(waitMs, 'the next session start has its turn then') : undefined
+    } catch (error) {
+      return { code: 'session-budget', detail: textOf(error) }
+    }
+  }
+
+  /** A session is being started with the reservation. */
+  spend(): void {
+    this.#reservation = undefined
+  }
+
+  /** The link rests or is at its end. A store that fails only makes the budget more careful than it had to be. */
+  release(): void {
+    const { ticket } = this.#reservation ?? {}
+    this.#reservation = undefined
+    if (ticket !== undefined) this.#rationed?.budget.refund(ticket).catch(() => undefined)
+  }
+}
+
+const denied = (waitMs: number, why: string): Fault => ({
+  code: 'session-budget',
+  detail: `${why}: in ${Math.ceil(waitMs / 1_000)} s`,
+  retryAfterMs: Math.max(1, Math.ceil(waitMs)),
+})
