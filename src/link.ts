@@ -5,7 +5,7 @@
 import { type Observable, ReplaySubject, Subject } from 'rxjs'
 import { attemptOf } from '../machines/delay.ts'
 import type { Fault } from '../machines/fault.ts'
-import type { LinkEvent, StateName } from '../machines/link.ts'
+import type { LinkEvent } from '../machines/link.ts'
 import type { LinkPorts } from './activities.ts'
 import { type Adapter, type Calls, checkAdapter, describe } from './adapter/adapter.ts'
 import type { FrameCounts } from './conversation.ts'
@@ -17,7 +17,7 @@ import { http } from './net/request.ts'
 import { eventName, Recorder, type Recording, reasonOf, type TransitionRecord } from './observe/recorder.ts'
 import { type CheckedOptions, checkNumber, checkOptions, type LinkOptions } from './options.ts'
 import { type Fate, Outbox, type OutboxCounts, RequestError, type Settled } from './outbox.ts'
-import { Run, type Step } from './run.ts'
+import { hasLost, Run, type Step } from './run.ts'
 import { type Continuity, LinkSession, type SessionView } from './session.ts'
 import { Starts } from './starts.ts'
 import { openWebSocket } from './transport/websocket.ts'
@@ -202,6 +202,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
       ignored: () => {
         this.#eventsIgnored++
       },
+      expiring: () => void this.#move(),
       failed: (run, fault) => this.#fail(run, fault),
     })
   }
@@ -273,6 +274,8 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   #move(): boolean {
     if (!this.#adapter.overlap || this.#run.state !== 'live') return false
     if (this.#successor) return true
+    // two at a time and no more: the last move was so short ago that its predecessor still drains
+    for (const run of this.#predecessors) run.order({ type: 'operator.stop' })
     this.#successor = this.#makeRun(this.#session.besides())
     this.#successor.begin()
     return true
@@ -467,9 +470,6 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     return this.stop()
   }
 }
-
-/** The transport of a run is gone, and with it whatever was not proved. */
-const hasLost = (state: StateName): boolean => state === 'backoff' || state === 'parked' || state === 'stopped'
 
 const errorCodeOf: Record<Exclude<Fate, 'delivered'>, ErrorCode> = {
   expired: 'expired',

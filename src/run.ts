@@ -3,12 +3,13 @@
  * moment in which it moves: a successor that gets in, and a predecessor that drains.
  */
 import type { Subscription } from 'rxjs'
-import { nothingSpent } from '../machines/delay.ts'
+import { nothingSpent, TIMER_MAX_MS } from '../machines/delay.ts'
 import type { Fault } from '../machines/fault.ts'
 import { type LinkContext, type LinkEvent, type StateName, stateName } from '../machines/link.ts'
 import { type LinkPorts, makeActor, type RunPorts } from './activities.ts'
 import { type Hint, hintsOf } from './awake.ts'
 import { Choice } from './choice.ts'
+import type { Timer } from './clock.ts'
 import { governorOf, type Seat } from './governor.ts'
 import type { EndpointBook } from './net/endpoints.ts'
 import { forgetPaths } from './net/paths.ts'
@@ -28,9 +29,14 @@ export interface RunListener {
   stepped(run: Run, step: Step): void
   /** An event that the chart did not name. */
   ignored(): void
+  /** The credentials of this run end soon. */
+  expiring(): void
   /** The chart itself failed. It never should. */
   failed(run: Run, fault: Fault): void
 }
+
+/** So long before their end credentials are renewed, in milliseconds; with less than ten times that left, a tenth of it. */
+const RENEW_BEFORE_MS = 60_000
 
 export class Run {
   readonly ports: RunPorts
@@ -42,6 +48,7 @@ export class Run {
   #state: StateName = 'resolving'
   #delayMs = 0
   #latest: object | undefined
+  #renewal: Timer | undefined
   #actor: ReturnType<typeof makeActor> | undefined
 
   constructor(link: LinkPorts, book: EndpointBook, session: SessionView, listener: RunListener) {
@@ -120,10 +127,23 @@ export class Run {
     const to = stateName(snapshot.value)
     this.#state = to
     if (to === 'registered') this.#choice.welcomed()
+    if (to === 'registered') this.#renewInTime()
+    if (hasLost(to)) this.#link.options.clock.clearTimeout(this.#renewal)
     if (to === 'stopped') this.#hints.unsubscribe()
     this.#seat.moved(to, this.#choice.key)
     const delayMs = to === 'backoff' ? this.#delayMs : undefined
     this.#listener.stepped(this, { event, from, to, context: snapshot.context, delayMs })
+  }
+
+  #renewInTime(): void {
+    const { clock } = this.#link.options
+    const { expiresAt } = this.ports.endpoint?.target ?? {}
+    clock.clearTimeout(this.#renewal)
+    if (expiresAt === undefined) return
+    const leftMs = expiresAt - clock.wall()
+    const inMs = leftMs - Math.min(RENEW_BEFORE_MS, leftMs / 10)
+    if (!(inMs > 0)) return
+    this.#renewal = clock.setTimeout(() => this.#listener.expiring(), Math.min(inMs, TIMER_MAX_MS))
   }
 
   #fail(fault: Fault): void {
@@ -148,6 +168,9 @@ export class Run {
     this.#listener.stepped(this, { event: { type: 'operator.stop' }, from, to: 'stopped', context, delayMs: undefined })
   }
 }
+
+/** The transport of a run is gone, and with it whatever was not proved. */
+export const hasLost = (state: StateName): boolean => state === 'backoff' || state === 'parked' || state === 'stopped'
 
 interface Snapshot {
   readonly status: string
