@@ -209,6 +209,15 @@ export const faults = {
     ['the peer rejected our credentials', '对端拒绝了凭据'],
     ['Correct the token, then resume the link.', '更正令牌，然后恢复连接。'],
   ),
+  'credentials-expired': row(
+    'doubtful',
+    'person',
+    ['the peer does not accept what the provider of our credentials gave', '对端不接受凭据提供函数给出的凭据'],
+    [
+      'The provider is asked for new ones once. If they are rejected too, correct it, then resume the link.',
+      '会再向提供函数索取一次；若新凭据仍被拒绝，请更正该函数，然后恢复连接。',
+    ],
+  ),
   'account-banned': row(
     'fatal',
     'person',
