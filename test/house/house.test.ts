@@ -76,6 +76,8 @@ const layers = [
   'governor',
   'activities',
   'link',
+  'signals',
+  'hand-over',
   'fleet',
   'observe',
   'diagram',
