@@ -15,6 +15,7 @@ const inRealTime = [
   'net/',
   'package/',
   'peers/',
+  'signals',
   'testing/',
   'transport/',
   'visualizer/',

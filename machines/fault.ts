@@ -212,10 +212,10 @@ export const faults = {
   'credentials-expired': row(
     'doubtful',
     'person',
-    ['the peer rejected credentials that can be renewed', '对端拒绝了可更新的凭据'],
+    ['the peer does not accept what the provider of our credentials gave', '对端不接受凭据提供函数给出的凭据'],
     [
-      'They are asked for once more. If the new ones are rejected too, correct their provider, then resume the link.',
-      '会再次获取一次凭据；若新凭据仍被拒绝，请修正提供函数，然后恢复连接。',
+      'The provider is asked for new ones once. If they are rejected too, correct it, then resume the link.',
+      '会再向提供函数索取一次；若新凭据仍被拒绝，请更正该函数，然后恢复连接。',
     ],
   ),
   'account-banned': row(

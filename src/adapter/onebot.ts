@@ -2,8 +2,8 @@
  * OneBot v11, forward WebSocket: we dial the implementation (NapCat, Lagrange, go-cqhttp …).
  * Facts: botuniverse/onebot-11, communication/ws.md and event/meta.md; docs/adapters/onebot.md says who sends what.
  */
-import type { Secret } from '../secret.ts'
-import { type Adapter, checkTarget, checkToken, type Dialogue, type Io, refuseUnknown } from './adapter.ts'
+import { type Adapter, checkTarget, type Dialogue, type Io, refuseUnknown } from './adapter.ts'
+import { credential, type Token, type TokenProvider } from './credential.ts'
 import { asObject, type JsonObject, readObject } from './json.ts'
 
 /** An event of OneBot v11 as the implementation sent it: message, notice, request. Heartbeats are not among them. */
@@ -26,8 +26,8 @@ export type OnebotCalls = Record<string, { params: Readonly<Record<string, unkno
 export interface OnebotOptions {
   /** The implementation's forward WebSocket, such as `ws://127.0.0.1:3001/`. */
   readonly url: string
-  /** Sent as `Authorization: Bearer …`. A function is asked on every attempt. */
-  readonly accessToken?: string | Secret | (() => string | Secret | Promise<string | Secret>)
+  /** Sent as `Authorization: Bearer …`. A function is asked on every attempt, and once more when the peer rejects it. */
+  readonly accessToken?: Token | TokenProvider
 }
 
 /** NapCat accepts the upgrade, says this in a frame and then closes without a code. */
@@ -37,14 +37,14 @@ export const onebot = (options: OnebotOptions): Adapter<OnebotEvent, OnebotActio
   checkTarget(options, 'onebot({ url })')
   refuseUnknown(options, ['url', 'accessToken'], 'options of onebot()')
   const { url, accessToken } = options
-  if (accessToken !== undefined && typeof accessToken !== 'function') checkToken(accessToken, 'onebot({ accessToken })')
+  const access = accessToken === undefined ? undefined : credential(accessToken, 'onebot({ accessToken })')
   return {
     name: 'onebot',
-    target: async () => {
-      const given = typeof accessToken === 'function' ? await accessToken() : accessToken
-      if (given === undefined) return { url }
-      const token = checkToken(given, 'onebot({ accessToken })')
-      return { url, headers: { Authorization: `Bearer ${token}` }, secrets: [token] }
+    target: async (context) => {
+      if (!access) return { url }
+      const { token, ...expiry } = await access.get(context)
+      const renewal = access.isRenewable ? { renewable: true } : {}
+      return { url, headers: { Authorization: `Bearer ${token}` }, secrets: [token], ...expiry, ...renewal }
     },
     dialogue,
     encode: ({ action, params }, key) => encodeAction(action, params, key),

@@ -2,17 +2,20 @@
  * Satori v1: events over a WebSocket, calls over HTTP beside it.
  * Facts: satorijs/docs, protocol/events.md and api.md; docs/adapters/satori.md says who sends what.
  */
+import { createHash } from 'node:crypto'
 import { HoldfastError } from '../error.ts'
-import type { Secret } from '../secret.ts'
+import { scrubber } from '../secret.ts'
 import {
   type Adapter,
+  type Cursor,
   checkTarget,
-  checkToken,
   type Dialogue,
   type HttpOutgoing,
+  type InboundMark,
   type Io,
   refuseUnknown,
 } from './adapter.ts'
+import { type Credential, credential, type Token, type TokenProvider } from './credential.ts'
 import { asObject, type JsonObject, readObject } from './json.ts'
 
 /** The body of an EVENT, as the server sent it. */
@@ -42,10 +45,14 @@ export type SatoriCalls = Record<
 export interface SatoriOptions {
   /** The server's events endpoint, such as `ws://127.0.0.1:5140/satori/v1/events`. */
   readonly url: string
-  readonly token?: string | Secret
+  /** A function is asked on every attempt, and once more when the peer rejects it. */
+  readonly token?: Token | TokenProvider
 }
 
 const OP = { EVENT: 0, PING: 1, PONG: 2, IDENTIFY: 3, READY: 4, META: 5 } as const
+const PING = JSON.stringify({ op: OP.PING })
+/** `Unauthorized` in the registry of close codes at IANA; servers made with satori-python send it. */
+const CLOSE_UNAUTHORIZED = 3000
 const CLOSE_BAD_TOKEN = 4004
 const CLOSE_BAD_MESSAGE = 4000
 /** The protocol asks for a PING every 10 s. */
@@ -55,27 +62,30 @@ const LOGIN_ONLINE = 1
 export const satori = (options: SatoriOptions): Adapter<SatoriEvent, SatoriMessage, SatoriCalls> => {
   checkTarget(options, 'satori({ url })')
   refuseUnknown(options, ['url', 'token'], 'options of satori()')
-  const token = options.token === undefined ? undefined : checkToken(options.token, 'satori({ token })')
-  const api = apiOf(options.url)
-  // the position survives the transport: it is what a resume names
-  const cursor: Cursor = { sn: undefined }
+  const { url, token } = options
+  const access = token === undefined ? undefined : credential(token, 'satori({ token })')
+  const api = apiOf(url)
   return {
     name: 'satori',
-    target: () => ({ url: options.url, secrets: token === undefined ? [] : [token] }),
-    dialogue: (io) => dialogue(io, token, cursor),
+    target: async (context) => {
+      if (!access) return { url }
+      const { token, ...expiry } = await access.get(context)
+      return { url, secrets: [token], ...expiry, ...(access.isRenewable ? { renewable: true } : {}) }
+    },
+    dialogue: (io) => dialogue(io, access?.latest),
     encode: ({ platform, userId, channelId, content }) =>
-      post(api, token, 'message.create', { as: { platform, userId }, channel_id: channelId, content }),
-    request: (method, params) => post(api, token, method, params ?? {}),
-    probe: () => JSON.stringify({ op: OP.PING }),
+      post(api, access, 'message.create', { as: { platform, userId }, channel_id: channelId, content }),
+    request: (method, params) => post(api, access, method, params ?? {}),
+    probe: () => PING,
   }
 }
 
-interface Cursor {
-  sn: number | undefined
-}
-
-const dialogue = (io: Io<SatoriEvent>, token: string | undefined, cursor: Cursor): Dialogue => {
+const dialogue = (io: Io<SatoriEvent>, token: string | undefined): Dialogue => {
   const logins = new Map<string, number>()
+  const { cursor } = io.session
+  /** READY does not say whether we are resumed; the frame after it does. */
+  let isReady = false
+  let isWelcomed = false
 
   /** One account offline among several is the user's news, not the link's trouble; all of them offline is. */
   const judgeLogins = () => {
@@ -85,12 +95,21 @@ const dialogue = (io: Io<SatoriEvent>, token: string | undefined, cursor: Cursor
   }
 
   /** The accounts come with the welcome, so the link is not live for a moment with none of them online. */
-  const ready = (body: JsonObject) => {
-    io.welcome({ replaying: true })
+  const welcome = (resumed: boolean) => {
+    isWelcomed = true
+    io.welcome({ replaying: true, resumed, session: {} })
     io.heartbeat({ everyMs: PING_EVERY_MS })
-    for (const login of Array.isArray(body.logins) ? body.logins : []) noteLogin(asObject(login))
     judgeLogins()
     io.caughtUp()
+  }
+
+  const ready = (body: JsonObject) => {
+    for (const login of Array.isArray(body.logins) ? body.logins : []) noteLogin(asObject(login))
+    if (isWelcomed) return judgeLogins()
+    isReady = true
+    if (cursor === undefined) welcome(false)
+    // a server that replays does so before it reads on, so its PONG without an event before it says that there is no replay
+    else io.send(PING)
   }
 
   const noteLogin = (login: JsonObject | undefined, isRemoved = false) => {
@@ -102,32 +121,70 @@ const dialogue = (io: Io<SatoriEvent>, token: string | undefined, cursor: Cursor
 
   const event = (body: JsonObject) => {
     if (typeof body.type !== 'string') return 'malformed' as const
-    const sn = body.sn ?? body.id
-    if (typeof sn === 'number' && Number.isSafeInteger(sn) && sn >= 0) cursor.sn = sn
+    const mark = markOf(body)
+    if (isReady && !isWelcomed) {
+      const isLastTaken = mark.id !== undefined && mark.id === cursor
+      welcome(isLastTaken)
+      if (isLastTaken) return 'taken' as const
+    }
     if (body.type.startsWith('login-')) {
       noteLogin(asObject(body.login), body.type === 'login-removed')
       judgeLogins()
     }
-    io.deliver(body as unknown as SatoriEvent)
+    io.deliver(body as unknown as SatoriEvent, mark)
     return 'taken' as const
   }
 
   return {
-    opened: () => io.send(JSON.stringify({ op: OP.IDENTIFY, body: { token, sn: cursor.sn, sequence: cursor.sn } })),
+    opened: () => io.send(JSON.stringify({ op: OP.IDENTIFY, body: { token, ...resumeFrom(cursor) } })),
     frame: (raw) => {
       const frame = readObject(raw)
       if (!frame) return 'malformed'
       const body = asObject(frame.body) ?? {}
       if (frame.op === OP.EVENT) return event(body)
       if (frame.op === OP.READY) ready(body)
-      else if (frame.op !== OP.PONG && frame.op !== OP.META) return 'unknown'
+      else if (frame.op === OP.PONG) {
+        if (isReady && !isWelcomed) welcome(false)
+      } else if (frame.op !== OP.META) return 'unknown'
       return 'taken'
     },
     closed: (code) => {
-      if (code === CLOSE_BAD_TOKEN) return 'credentials-rejected'
+      if (code === CLOSE_BAD_TOKEN || code === CLOSE_UNAUTHORIZED) return 'credentials-rejected'
       return code === CLOSE_BAD_MESSAGE ? 'protocol-violated' : undefined
     },
   }
+}
+
+/**
+ * A server that restarts counts `sn` from the beginning, so `sn` alone tells no event from another: the time of the
+ * event and what it is about belong to its id. The cursor is that id, because what is to be resumed must be known again.
+ * An event that has no time has a position and no id. An event about a login has an id and is no position: READY tells
+ * of logins, and satori-python leaves them out of its replay.
+ */
+const markOf = (body: JsonObject): InboundMark => {
+  const sn = body.sn ?? body.id
+  if (typeof sn !== 'number' || !Number.isSafeInteger(sn) || sn < 0) return {}
+  const isLogin = String(body.type).startsWith('login-')
+  if (typeof body.timestamp !== 'number') return isLogin ? {} : { cursor: sn }
+  const login = asObject(body.login)
+  const about = [body.message, body.channel, body.guild, body.user, login?.user].map((part) => asObject(part)?.id)
+  const account = [body.platform ?? login?.platform, body.self_id]
+  const text = JSON.stringify([body.timestamp, body.type, ...account, ...about])
+  const id = `${sn}:${createHash('sha256').update(text).digest('base64url').slice(0, DIGEST_LENGTH)}`
+  return isLogin ? { id } : { id, cursor: id }
+}
+
+const DIGEST_LENGTH = 22
+
+/**
+ * Asks for the event that was taken last once more: if it comes first, this is the same life of the server and nothing
+ * before it was thrown away, so whatever was missed comes after it. `sequence` is what older servers call `sn`.
+ */
+const resumeFrom = (cursor: Cursor | undefined): { sn?: number; sequence?: number } => {
+  const last = typeof cursor === 'string' ? Number.parseInt(cursor, 10) - 1 : cursor
+  if (last === undefined || Number.isNaN(last)) return {}
+  const sn = Math.max(0, last)
+  return { sn, sequence: sn }
 }
 
 /** `ws://host/path/v1/events` -> `http://host/path/v1/` */
@@ -140,20 +197,32 @@ const apiOf = (eventsUrl: string): string => {
   return new URL('.', url).href
 }
 
-const post = (api: string, token: string | undefined, method: string, params: JsonObject): HttpOutgoing => {
+const post = (api: string, access: Credential | undefined, method: string, params: JsonObject): HttpOutgoing => {
   const { as, ...body } = params
   const { platform, userId } = asObject(as) ?? {}
   const headers: Record<string, string> = { 'Content-Type': 'application/json' }
-  if (token !== undefined) headers.Authorization = `Bearer ${token}`
   if (typeof platform === 'string' && typeof userId === 'string') {
     // the second pair is what servers before protocol 1.1 read
     Object.assign(headers, { 'Satori-Platform': platform, 'Satori-User-ID': userId })
     Object.assign(headers, { 'X-Platform': platform, 'X-Self-ID': userId })
   }
-  return { http: { url: `${api}${method}`, method: 'POST', headers, body: JSON.stringify(body) }, read: readAnswer }
+  return {
+    http: {
+      url: `${api}${method}`,
+      method: 'POST',
+      // a call may wait for a live link until the token that it was made with has ended
+      get headers() {
+        return access?.latest === undefined ? headers : { ...headers, Authorization: `Bearer ${access.latest}` }
+      },
+      body: JSON.stringify(body),
+    },
+    read: (status, text) => readAnswer(status, text, access?.latest),
+  }
 }
 
-const readAnswer = (status: number, body: string): unknown => {
+/** The token may be newer than the link, which then does not know that it is a secret. */
+const readAnswer = (status: number, body: string, token: string | undefined): unknown => {
   if (status >= 200 && status < 300) return body === '' ? undefined : JSON.parse(body)
-  throw new Error(`HTTP ${status}${body === '' ? '' : `: ${body.slice(0, 200)}`}`)
+  const said = scrubber(token === undefined ? [] : [token])(body).slice(0, 200)
+  throw new Error(`HTTP ${status}${said === '' ? '' : `: ${said}`}`)
 }

@@ -1,6 +1,6 @@
 /** An adapter's world without an engine: what it is told to do is noted, nothing happens. And input that wants to hurt it. */
 import fc from 'fast-check'
-import type { Adapter, Calls, Dialogue, Frame, Io } from '../../src/adapter/adapter.ts'
+import type { Adapter, Calls, Dialogue, Frame, Io, Session } from '../../src/adapter/adapter.ts'
 
 export interface Stage {
   readonly dialogue: Dialogue
@@ -14,6 +14,7 @@ const METHODS = [
   'send',
   'welcome',
   'caughtUp',
+  'leaving',
   'heartbeat',
   'deliver',
   'answer',
@@ -23,11 +24,10 @@ const METHODS = [
   'fail',
 ] as const satisfies readonly (keyof Io<unknown>)[]
 
-export const stage = <In, Out, C extends Calls>(adapter: Adapter<In, Out, C>): Stage => {
+export const stage = <In, Out, C extends Calls>(adapter: Adapter<In, Out, C>, session: Session = {}): Stage => {
   const asked: unknown[][] = []
-  const io = Object.fromEntries(
-    METHODS.map((name) => [name, (...given: unknown[]) => void asked.push([name, ...given])]),
-  ) as unknown as Io<In>
+  const calls = METHODS.map((name) => [name, (...given: unknown[]) => void asked.push([name, ...given])])
+  const io = { ...Object.fromEntries(calls), session } as unknown as Io<In>
   const dialogue = adapter.dialogue(io)
   return {
     dialogue,

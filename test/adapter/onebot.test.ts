@@ -128,10 +128,25 @@ describe('frames on the way out', () => {
       const target = (await onebot({ url: URL, accessToken }).target({ signal })) as Target
       const token = target.secrets?.[0]
       expect(token).toMatch(TOKEN)
-      expect(target).toEqual({ url: URL, headers: { Authorization: `Bearer ${token}` }, secrets: [token] })
+      const renewal = typeof accessToken === 'function' ? { renewable: true } : {}
+      expect(target).toEqual({ url: URL, headers: { Authorization: `Bearer ${token}` }, secrets: [token], ...renewal })
     }
     expect(asked).toBe(1)
     expect(await adapter.target({ signal })).toEqual({ url: URL })
+  })
+
+  it('say when the token ends, and that it was rejected', async () => {
+    const questions: unknown[] = []
+    const { target } = onebot({
+      url: URL,
+      accessToken: ({ because }) => {
+        questions.push(because)
+        return { token: TOKEN, expiresAt: 1_800_000_000_000 }
+      },
+    })
+    expect(await target({ signal })).toMatchObject({ secrets: [TOKEN], expiresAt: 1_800_000_000_000, renewable: true })
+    await target({ signal, rejected: true })
+    expect(questions).toEqual(['attempt', 'rejected'])
   })
 
   it.each([

@@ -1,9 +1,14 @@
 /** The Satori adapter and the whole engine against a real server: Koishi with @satorijs/server, in a process of its own. */
+import { once } from 'node:events'
 import { afterEach, describe, expect, it } from 'vitest'
+import { WebSocket } from 'ws'
 import type { StateName } from '../../machines/link.ts'
+import type { Cursor, InboundMark, Welcome } from '../../src/adapter/adapter.ts'
 import { type SatoriCalls, type SatoriEvent, type SatoriMessage, satori } from '../../src/adapter/satori.ts'
 import { connect, type Link } from '../../src/link.ts'
+import { secret } from '../../src/secret.ts'
 import { type SatoriServer, startSatoriServer } from '../peers/processes.ts'
+import { stage } from './fake-io.ts'
 
 type SatoriLink = Link<SatoriEvent, SatoriMessage, SatoriCalls>
 
@@ -25,6 +30,31 @@ const hold = ({ url }: SatoriServer, token = 'right-token'): SatoriLink => {
   const link = connect(satori({ url, token }), { id: 'satori' })
   links.push(link)
   return link
+}
+
+/** The adapter's dialogue on a socket of its own: what it says of its session, without what an engine makes of it. */
+const converse = async ({ url }: SatoriServer, cursor?: Cursor) => {
+  const { dialogue, asked } = stage(satori({ url, token: 'right-token' }), cursor === undefined ? {} : { cursor })
+  const socket = new WebSocket(url)
+  await once(socket, 'open')
+  const flush = () => {
+    for (const [what, frame] of asked.splice(0)) what === 'send' ? socket.send(String(frame)) : said.push([what, frame])
+  }
+  const said: unknown[][] = []
+  const marks: InboundMark[] = []
+  socket.on('message', (data) => {
+    dialogue.frame(String(data))
+    for (const [what, , mark] of asked) if (what === 'deliver') marks.push(mark as InboundMark)
+    flush()
+  })
+  dialogue.opened!()
+  flush()
+  const heard = (what: string, count = 1) =>
+    expect
+      .poll(() => said.filter(([name]) => name === what).length, { timeout: READY_MS })
+      .toBeGreaterThanOrEqual(count)
+  const resumed = () => said.filter(([what]) => what === 'welcome').map(([, given]) => (given as Welcome).resumed)
+  return { marks, heard, resumed, close: () => socket.terminate() }
 }
 
 const READY_MS = 20_000
@@ -106,6 +136,51 @@ describe('a real Satori server', () => {
     server.setStatus(1)
     await reaches(link, ['live'])
     expect(link.recording.kept.filter(({ event }) => event === 'transport.opened')).toHaveLength(1)
+  })
+
+  it('replays nothing and counts from the beginning: no id comes twice, and nothing is said to be resumed', async () => {
+    const server = await start()
+    const first = await converse(server)
+    await first.heard('welcome')
+    server.receive('one')
+    server.receive('two')
+    await first.heard('deliver', 2)
+    first.close()
+    server.receive('missed')
+    const cursor = first.marks.at(-1)!.cursor!
+    expect(cursor).toMatch(/^\d+:/)
+
+    const again = await converse(server, cursor)
+    await again.heard('welcome')
+    again.close()
+
+    await server.restart()
+    const anew = await converse(server, cursor)
+    await anew.heard('welcome')
+    server.receive('three')
+    server.receive('four')
+    await anew.heard('deliver', 2)
+    anew.close()
+
+    const marks = [...first.marks, ...anew.marks]
+    const positions = marks.map(({ cursor }) => Number.parseInt(String(cursor), 10))
+    expect(new Set(positions).size).toBeLessThan(positions.length)
+    expect(new Set(marks.map(({ id }) => id)).size).toBe(marks.length)
+    expect([first, again, anew].flatMap(({ resumed }) => resumed())).toEqual([false, false, false])
+  })
+
+  it('is let in by a token from a provider, which its calls carry too', async () => {
+    const server = await start()
+    let asked = 0
+    const token = async () => {
+      asked++
+      return { token: secret('right-token'), expiresInMs: 3_600_000 }
+    }
+    const link = connect(satori({ url: server.url, token }), { id: 'satori' })
+    links.push(link)
+    await ready(link)
+    await expect(link.call('login.get', { as: server.login })).resolves.toMatchObject({ platform: 'mock' })
+    expect(asked).toBe(1)
   })
 
   it('that rejects the token parks the link at the first attempt, with the advice', async () => {

@@ -10,6 +10,7 @@ import { hostileFrames, hostileObject, hostileValue, stage } from './fake-io.ts'
 const URL = 'ws://127.0.0.1:5140/satori/v1/events'
 const TOKEN = 'canary-0123456789'
 const signal = new AbortController().signal
+const WELCOME = ['welcome', { replaying: true, resumed: false, session: {} }]
 const BEAT = ['heartbeat', { everyMs: 10_000 }]
 
 const login = (id: string, status: unknown) => ({ platform: 'mock', user: { id }, status })
@@ -24,39 +25,29 @@ describe('the handshake', () => {
     expect(asked).toEqual([['send', JSON.stringify({ op: 3, body: { token: TOKEN } })]])
   })
 
-  it('names the last position on the next transport', () => {
-    const adapter = satori({ url: URL })
-    const first = stage(adapter)
-    first.tell(ready())
-    first.tell(event({ sn: 41, type: 'message-created' }))
-    first.tell(event({ id: 42, type: 'message-created' }))
-    const next = stage(adapter)
-    next.dialogue.opened!()
-    expect(next.asked).toEqual([['send', JSON.stringify({ op: 3, body: { sn: 42, sequence: 42 } })]])
-  })
-
   it('ends with READY: welcome, our rhythm, and the accounts before the link is live', () => {
-    expect(on().tell(ready(login('1', 1)))).toEqual([
-      ['welcome', { replaying: true }],
-      BEAT,
-      ['recovered'],
-      ['caughtUp'],
-    ])
+    expect(on().tell(ready(login('1', 1)))).toEqual([WELCOME, BEAT, ['recovered'], ['caughtUp']])
     expect(on().tell(ready(login('1', 0), login('2', 4)))).toEqual([
-      ['welcome', { replaying: true }],
+      WELCOME,
       BEAT,
       ['impaired', 'account-offline', 'no login of this server is online'],
       ['caughtUp'],
     ])
-    expect(on().tell({ op: 4 })).toEqual([['welcome', { replaying: true }], BEAT, ['caughtUp']])
+    expect(on().tell({ op: 4 })).toEqual([WELCOME, BEAT, ['caughtUp']])
+  })
+
+  it('said once more tells of the accounts and nothing else', () => {
+    const { tell } = on()
+    tell(ready(login('1', 1)))
+    expect(tell(ready(login('1', 0)))).toEqual([['impaired', 'account-offline', 'no login of this server is online']])
   })
 })
 
 describe('events', () => {
   it('are delivered as they came', () => {
-    const body = { sn: 1, type: 'message-created', message: { content: '<b>hi</b>' } }
+    const body = { type: 'message-created', message: { content: '<b>hi</b>' } }
     const { tell } = on()
-    expect(tell(event(body))).toEqual([['deliver', body]])
+    expect(tell(event(body))).toEqual([['deliver', body, {}]])
   })
 
   it('about logins tell whether any account is online', () => {
@@ -78,22 +69,10 @@ describe('events', () => {
     ])
   })
 
-  it.each([undefined, null, 7, {}])('without a type (%j) are malformed, and do not move the position', (type) => {
-    const adapter = satori({ url: URL })
-    const { dialogue, asked } = stage(adapter)
+  it.each([undefined, null, 7, {}])('without a type (%j) are malformed', (type) => {
+    const { dialogue, asked } = on()
     expect(dialogue.frame(JSON.stringify(event({ sn: 7, type })))).toBe('malformed')
     expect(asked).toEqual([])
-    const next = stage(adapter)
-    next.dialogue.opened!()
-    expect(next.asked).toEqual([['send', JSON.stringify({ op: 3, body: {} })]])
-  })
-
-  it.each([-1, 0.5, 2 ** 53, '8', null])('at position %j do not move it', (sn) => {
-    const adapter = satori({ url: URL })
-    stage(adapter).tell(event({ sn, type: 'x' }))
-    const next = stage(adapter)
-    next.dialogue.opened!()
-    expect(next.asked).toEqual([['send', JSON.stringify({ op: 3, body: {} })]])
   })
 })
 
@@ -110,7 +89,8 @@ describe('the rest of the protocol', () => {
   it('probes with PING, and reads its close codes', () => {
     expect(satori({ url: URL }).probe!('p1')).toBe('{"op":1}')
     const { dialogue } = on()
-    expect([4004, 4000, 4001, 1000].map((code) => dialogue.closed!(code, ''))).toEqual([
+    expect([4004, 3000, 4000, 4001, 1000].map((code) => dialogue.closed!(code, ''))).toEqual([
+      'credentials-rejected',
       'credentials-rejected',
       'protocol-violated',
       undefined,
@@ -120,7 +100,55 @@ describe('the rest of the protocol', () => {
 
   it('keeps the token a secret of the target', async () => {
     expect(await satori({ url: URL, token: secret(TOKEN) }).target({ signal })).toEqual({ url: URL, secrets: [TOKEN] })
-    expect(await satori({ url: URL }).target({ signal })).toEqual({ url: URL, secrets: [] })
+    expect(await satori({ url: URL }).target({ signal })).toEqual({ url: URL })
+  })
+})
+
+describe('a token from a provider', () => {
+  const renewed = (...tokens: string[]) => {
+    const questions: string[] = []
+    const adapter = satori({
+      url: URL,
+      token: ({ because }) => {
+        questions.push(because)
+        return { token: tokens.shift()!, expiresAt: 1_800_000_000_000 }
+      },
+    })
+    return { adapter, questions }
+  }
+  const authorization = (call: unknown) => (call as HttpOutgoing).http.headers.Authorization
+
+  it('is asked for on every attempt, named as a secret, and sent with IDENTIFY', async () => {
+    const { adapter, questions } = renewed('token-one', 'token-two')
+    expect(await adapter.target({ signal })).toEqual({
+      url: URL,
+      secrets: ['token-one'],
+      expiresAt: 1_800_000_000_000,
+      renewable: true,
+    })
+    expect(await adapter.target({ signal, rejected: true })).toMatchObject({ secrets: ['token-two'] })
+    const { dialogue, asked } = stage(adapter)
+    dialogue.opened!()
+    expect(asked).toEqual([['send', JSON.stringify({ op: 3, body: { token: 'token-two' } })]])
+    expect(questions).toEqual(['attempt', 'rejected'])
+  })
+
+  it('goes with calls as it was given last, also with those that have waited since', async () => {
+    const { adapter } = renewed('token-one', 'token-two')
+    const early = adapter.request!('login.get', {}, 'h0')
+    expect(authorization(early)).toBeUndefined()
+    await adapter.target({ signal })
+    expect(authorization(early)).toBe('Bearer token-one')
+    await adapter.target({ signal })
+    expect(authorization(early)).toBe('Bearer token-two')
+  })
+
+  it('is not told by a refusal, even when it is newer than the link, or cut in two', async () => {
+    const { adapter } = renewed('token-0123456789')
+    await adapter.target({ signal })
+    const { read } = adapter.request!('login.get', {}, 'h0') as HttpOutgoing
+    expect(() => read(403, 'no: token-0123456789')).toThrow(/^HTTP 403: no: \*\*\*$/)
+    expect(() => read(403, `${'x'.repeat(192)}token-0123456789`)).not.toThrow('token-01')
   })
 })
 
@@ -174,7 +202,7 @@ describe('options', () => {
     [{ url: 'ws://127.0.0.1:5140/satori/v1/' }, /must end in "\/v1\/events"/],
     [{ url: URL, token: '' }, /token .*is an empty string/],
     [{ url: URL, token: 7 }, /token .*is the number 7; it must be/],
-    [{ url: URL, token: () => TOKEN }, /token .*is a function; it must be/],
+    [{ url: URL, token: { token: TOKEN } }, /token .*is an object; it must be/],
     [{ url: URL, token: `${TOKEN}\r\n` }, /token .*on one line/],
     [{ url: URL, accessToken: TOKEN }, /"accessToken" is not one of the .*Known are: url, token/],
   ])('that are wrong are refused at once, by name and without the token: %#', (options, problem) => {
