@@ -19,8 +19,10 @@ export type BreakerEvent =
   | { type: 'dial.failed' }
   /** A link was welcomed. One that was refused for a reason of its own, or held by a person, says nothing. */
   | { type: 'endpoint.answered' }
-  /** No link waits for this endpoint any more. */
+  /** No link waits for this endpoint any more, or none that may come yet: the peer told them when. */
   | { type: 'queue.emptied' }
+  /** A link may come, and no other has a session there that says how the endpoint is. */
+  | { type: 'queue.filled' }
 
 export interface BreakerContext {
   /** Names the endpoint: `host:port`. It moves the jitter. */
@@ -87,7 +89,10 @@ export const breakerMachine = setup({
   on: { ...(lateFailures as object) },
   states: {
     closed: {
-      on: { 'endpoint.lost': { target: 'open', actions: 'noteFault', description: 'nobody has a session there' } },
+      on: {
+        'endpoint.lost': { target: 'open', actions: 'noteFault', description: 'nobody has a session there' },
+        'queue.filled': { target: 'probing', description: 'nobody knows how it is, so one goes first' },
+      },
       after: { provenAfter: { actions: 'forgive', description: 'past scouts are forgiven' } },
     },
 

@@ -98,13 +98,16 @@ export const backoffDelay = (id: string, spent: Spent, fault: Fault | null): num
   const cap = patience && n > patience.after ? patience.capMs : capMs + creepMs * n
   const full = Math.min(cap, baseMs * 2 ** (n - 1))
   const own = full * (floor + (1 - floor) * jitter(id, attemptOf(spent)))
-  const asked = clampRetryAfter(fault?.retryAfterMs)
+  const asked = askedMs(fault)
   const told = asked + 0.2 * asked * jitter(id, -attemptOf(spent))
   return Math.min(Math.ceil(Math.max(own, told)), TIMER_MAX_MS)
 }
 
-const clampRetryAfter = (ms: number | undefined): number =>
-  ms === undefined || !(ms > 0) ? 0 : Math.min(ms, RETRY_AFTER_MAX_MS)
+/** How long the peer asked us to wait, in milliseconds, as far as it is believed; 0 if it did not ask. */
+export const askedMs = (fault: Fault | null): number => {
+  const { retryAfterMs: ms } = fault ?? {}
+  return ms === undefined || !(ms > 0) ? 0 : Math.min(ms, RETRY_AFTER_MAX_MS)
+}
 
 /** A number in [0, 1) that is always the same for the same arguments: FNV-1a over the id, finished as in murmur3. */
 export const jitter = (id: string, n: number): number => {

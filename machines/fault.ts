@@ -73,6 +73,15 @@ export const faults = {
     ['the function that supplies the URL or the credentials failed', '提供 URL 或凭据的函数失败'],
     ['Read the detail: the error is that of your own provider.', '请看详情：错误来自你自己的提供函数。'],
   ),
+  'endpoint-refused': row(
+    'costly',
+    'peer',
+    ['the endpoint that the peer supplied may not be dialed', '对端提供的端点不允许拨号'],
+    [
+      'Nothing was sent. If the peer is meant to live in a private network, give its URL yourself.',
+      '未发送任何数据。若对端本应位于内网，请自行填写其 URL。',
+    ],
+  ),
 
   // Reaching it
   refused: row(

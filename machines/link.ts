@@ -17,7 +17,7 @@
  * nothing but the fault; frames never come here. An event that a state does not name changes nothing.
  */
 import { assign, fromEventObservable, setup } from 'xstate'
-import { attemptOf, backoffDelay, curveOf, deadlines, nothingSpent, type Spent, spend } from './delay.ts'
+import { askedMs, attemptOf, backoffDelay, curveOf, deadlines, nothingSpent, type Spent, spend } from './delay.ts'
 import { type Fault, type FaultCode, isFault, kindOf } from './fault.ts'
 
 /** Why a waiting link may dial before its time: the one fact that carries a reason of its own. */
@@ -101,7 +101,9 @@ export const linkMachine = setup({
   },
   guards: {
     needsPerson: ({ context, event }) => needsPerson(faultOf(event, null), context.fault),
-    notToldToWait: ({ context }) => !((context.fault?.retryAfterMs ?? 0) > 0),
+    /** Only who says `endpoint-recovered` knows when the asked time has passed, and says it to nobody before. */
+    notToldToWait: ({ context, event }) =>
+      askedMs(context.fault) === 0 || (event.type === 'dial.invited' && event.reason === 'endpoint-recovered'),
     /** Being live clears the fault, so what suspect finds there is what the account reported since. */
     stillImpaired: ({ context }) => context.fault !== null,
   },

@@ -77,7 +77,7 @@ the *scout*, dials for all, and when it gets through the others are invited: one
 way with each that succeeds, ${WINDOW_MAX} at most.
 
 Which link is the scout, and who is invited next, is the governor's business, \`src/governor.ts\`. It also keeps the budgets
-of which [the rules](rules.md) speak. The chart says when: every state but \`closed\` is on a deadline, and \`closed\` asks
+of which [the rules](rules.md) speak, and lets nobody go whom the peer told to wait until that time has passed. The chart says when: every state but \`closed\` is on a deadline, and \`closed\` asks
 nothing of anybody.
 
 \`\`\`mermaid

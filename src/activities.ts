@@ -84,7 +84,7 @@ const findEndpoint = (ports: RunPorts): Observable<LinkEvent> =>
       // an answer that comes after its attempt was given up belongs to nobody
       if (subscriber.closed) return
       if ('code' in found) return fail(found)
-      ports.endpoint = found
+      ports.endpoint = { ...found, dialed: ({ totalMs }) => ports.choice.connected(totalMs) }
       subscriber.next({ type: 'endpoint.resolved' })
     }
     const look = () => {

@@ -18,6 +18,7 @@ import type {
 } from './adapter/adapter.ts'
 import { textOf } from './error.ts'
 import { clampRhythm, type Pulse, type Rhythm } from './heartbeat.ts'
+import type { DialPath } from './net/dial.ts'
 import type { ProxyServer } from './net/proxy.ts'
 import type { AddressFeed } from './net/resolve.ts'
 import type { Outbox, Writer } from './outbox.ts'
@@ -34,6 +35,8 @@ export interface Endpoint {
   readonly scrub: Scrub
   /** The peer itself named it: what it resolves to must be public. */
   readonly publicOnly?: boolean
+  /** Told of the way that the dialer found. */
+  readonly dialed?: (path: DialPath) => void
 }
 
 /** Frames by what became of them. */

@@ -3,17 +3,19 @@
  * length of its wait, and by an invitation that cuts the wait short. So a link whose governor fails still dials, late.
  *
  * What it bounds, whatever the links and the peer do:
+ * - a link that the peer told when to come: not invited before; after that it is one among the others
  * - failed dials of one endpoint: 40 in any minute, however many links wait (one scout dials for all)
  * - dials of one link that the peer accepts: 12 in any minute
  * - invitations on recovery: as many under way at once as the breaker's window is wide, 60 in any 100 ms
  *
  * A person who connects, resumes or retries dials at once: an order is no wish. Those dials are outside of the bounds, and
- * use them up for all the others.
+ * use them up for all the others; but half of what may fail is kept for scouts when many links are connected or resumed
+ * together, or nobody would look for a peer that was down when the process started.
  */
 import { EMPTY, Observable } from 'rxjs'
 import { type Actor, createActor, fromEventObservable } from 'xstate'
 import { type BreakerEvent, breakerMachine, WINDOW_MAX } from '../machines/breaker.ts'
-import { backoffDelay } from '../machines/delay.ts'
+import { askedMs, backoffDelay } from '../machines/delay.ts'
 import { type Fault, kindOf } from '../machines/fault.ts'
 import type { StateName } from '../machines/link.ts'
 import type { Clock, Timer } from './clock.ts'
@@ -23,6 +25,8 @@ const MINUTE_MS = 60_000
 const FAILED_MAX = 40
 /** So many of them are not for scouts: with none left, a scout that gets in at last could call nobody after it. */
 const KEPT_FOR_RECOVERY = 2
+/** So many of them are not for those who connect or resume. */
+const KEPT_FROM_ORDERS = FAILED_MAX / 2
 const ACCEPTED_MAX = 12
 const INVITED_MAX = 60
 const INVITED_WITHIN_MS = 100
@@ -31,8 +35,10 @@ const SCOUT_EVERY_MS = 250
 /** A link that is never invited dials by itself so late, and so far apart from the others that wait beside it. */
 const FALLBACK_MS = 120_000
 const FALLBACK_APART_MS = 30_000
-/** Links that the peer told when to come cannot be called back, so they come so far apart: half of the budget. */
-const TOLD_APART_MS = 3_000
+/** All who were told the same time come within so much more of it: the most that a link adds to it by itself. */
+const TOLD_SPREAD = 0.2
+/** A scout asks for all, so what it is told holds for all; but not for longer, since it may be about its account alone. */
+const SCOUT_TOLD_MAX_MS = 60_000
 
 /** A link's place at the governor. */
 export interface Seat {
@@ -108,6 +114,8 @@ export const governorOf = (clock: Clock): Governor => {
 class Place {
   readonly invite: () => void
   endpoint: Endpoint | undefined
+  /** Its next dial is that of a person who connects or resumes it. */
+  isOrdered = true
   /** Dials that the peer accepted. */
   readonly accepted = new Rate(ACCEPTED_MAX, MINUTE_MS)
 
@@ -118,6 +126,8 @@ class Place {
 
 interface Wait {
   readonly since: number
+  /** When it may be invited at the earliest: later than `since` if the peer told it to wait. */
+  readonly notBefore: number
   /** Until when the link itself wants to wait. */
   readonly dueAt: number
 }
@@ -130,9 +140,10 @@ class Endpoint {
   /** In the order in which they shall go: a scout that failed goes to the end. */
   readonly #waiting = new Map<Place, Wait>()
   readonly #dialing = new Set<Place>()
+  /** Those of them that a person connected or resumed. */
+  readonly #ordered = new Set<Place>()
   readonly #inside = new Set<Place>()
   readonly #invited = new Rate(INVITED_MAX, INVITED_WITHIN_MS)
-  readonly #told = new Slots<Place>(TOLD_APART_MS)
   readonly #fallback = new Slots<Place>(FALLBACK_APART_MS)
   /** It was the only one when it began to wait, and dials by its own timer. */
   #alone: Place | undefined
@@ -183,7 +194,7 @@ class Endpoint {
     const now = this.#clock.now()
     if (place.accepted.waitMs(now) > 0) return false
     if (this.#places.size === 1) return this.failed.room(now) > 0
-    const [first] = this.#waiting.keys()
+    const [first] = [...this.#waiting].find(([, wait]) => !isTold(wait)) ?? []
     return first === place && !this.#scout && this.#room(now) > 0
   }
 
@@ -197,17 +208,16 @@ class Endpoint {
     const wasScout = this.#scout === place
     this.#note(place, fault)
     const delayMs = Math.max(ownMs, place.accepted.waitMs(now))
-    const told = (fault?.retryAfterMs ?? 0) > 0
-    const isAlone = this.#places.size === 1
-    if (!told && !isAlone) this.#waiting.set(place, { since: now, dueAt: now + delayMs })
-    this.#report(wasScout, fault)
-    if (isAlone) {
+    if (this.#places.size === 1) {
+      this.#report(wasScout, fault)
       this.#alone = place
       return Math.max(delayMs, this.failed.waitMs(now))
     }
-    // a dial that cannot be called back is promised for the coming minute only if that has room for it
-    if (told) return this.#told.take(place, now + (this.#room(now) > 0 ? delayMs : Math.max(delayMs, MINUTE_MS))) - now
-    if (this.#breaker.getSnapshot().matches('closed')) this.#inviteBy(now + delayMs)
+    const toldMs = Math.min(delayMs, askedMs(fault) * (1 + TOLD_SPREAD))
+    const wait = { since: now, notBefore: now + toldMs, dueAt: now + delayMs }
+    this.#waiting.set(place, wait)
+    this.#report(wasScout, fault)
+    if (this.#breaker.getSnapshot().matches('closed')) this.#inviteBy(this.#readyAt(wait))
     return this.#fallback.take(place, now + delayMs + FALLBACK_MS) - now
   }
 
@@ -218,10 +228,15 @@ class Endpoint {
   }
 
   #note(place: Place, fault: Fault | null): void {
+    const isOrdered = this.#ordered.has(place)
     if (!this.#drop(place)) return
+    this.#noteFailed(isOrdered)
+    if (fault && kindOf(fault) !== 'vacant') place.accepted.note(this.#clock.now())
+  }
+
+  #noteFailed(isOrdered: boolean): void {
     const now = this.#clock.now()
-    this.failed.note(now)
-    if (fault && kindOf(fault) !== 'vacant') place.accepted.note(now)
+    if (!isOrdered || this.failed.room(now) > KEPT_FROM_ORDERS) this.failed.note(now)
   }
 
   /** While a scout is out only its own failure counts: whoever else fails now was sent before. */
@@ -229,13 +244,15 @@ class Endpoint {
     const isProbing = this.#breaker.getSnapshot().matches('probing')
     if (isProbing && !wasScout) return
     const isDown = isProbing || this.#inside.size === 0
-    this.#breaker.send(isDown ? { type: 'endpoint.lost', fault: fault ?? UNKNOWN } : { type: 'dial.failed' })
+    const known = concerningAll(fault ?? UNKNOWN, wasScout)
+    this.#breaker.send(isDown ? { type: 'endpoint.lost', fault: known } : { type: 'dial.failed' })
   }
 
   moved(place: Place, to: StateName): void {
     if (to === 'resolving' || to === 'connecting') {
       this.#unwait(place)
       this.#dialing.add(place)
+      if (place.isOrdered) this.#ordered.add(place)
     } else if (to === 'registered') {
       this.#drop(place)
       this.#inside.add(place)
@@ -245,16 +262,16 @@ class Endpoint {
     } else if (to === 'parked' || to === 'closing' || to === 'stopped') {
       if (this.#dialing.has(place)) {
         // refused for a reason of its own, or cut by a person: nobody knows any more what it would have come to
-        this.failed.note(this.#clock.now())
+        this.#noteFailed(this.#ordered.has(place))
         place.accepted.note(this.#clock.now())
       }
       this.#settle(place)
+      place.isOrdered = to === 'parked'
     }
   }
 
   #unwait(place: Place): void {
     this.#waiting.delete(place)
-    this.#told.release(place)
     this.#fallback.release(place)
     if (this.#alone === place) this.#alone = undefined
   }
@@ -263,7 +280,10 @@ class Endpoint {
   #drop(place: Place): boolean {
     if (this.#scout === place) this.#scout = undefined
     this.#inside.delete(place)
-    return this.#dialing.delete(place)
+    this.#ordered.delete(place)
+    const isDial = this.#dialing.delete(place)
+    if (isDial) place.isOrdered = false
+    return isDial
   }
 
   #settle(place: Place): void {
@@ -275,8 +295,8 @@ class Endpoint {
 
   /** Dials that are under way or promised for the coming minute: each of them may fail. */
   #atRisk(now: number): number {
-    const promised = this.#told.within(now, MINUTE_MS) + this.#fallback.within(now, MINUTE_MS)
-    return this.#dialing.size + (this.#alone ? 1 : 0) + promised
+    const spared = Math.max(0, this.#ordered.size - Math.max(0, this.failed.room(now) - KEPT_FROM_ORDERS))
+    return this.#dialing.size - spared + (this.#alone ? 1 : 0) + this.#fallback.within(now, MINUTE_MS)
   }
 
   #room(now: number): number {
@@ -291,7 +311,7 @@ class Endpoint {
 
   /** The breaker's scout: one link is sent, and another if that one is called off. */
   scout(): Observable<BreakerEvent> {
-    return this.#repeat(SCOUT_EVERY_MS, () => this.#waiting.size === 0 && !this.#scout)
+    return this.#repeat(SCOUT_EVERY_MS, () => !this.#scout && !this.#hasComer())
   }
 
   /** The breaker's inviter: batches, as long as the window, the budget and the queue have room. */
@@ -312,6 +332,13 @@ class Endpoint {
     })
   }
 
+  /** Whether anybody waits who may come by now. */
+  #hasComer(): boolean {
+    const now = this.#clock.now()
+    for (const { notBefore } of this.#waiting.values()) if (notBefore <= now) return true
+    return false
+  }
+
   #hasEager(): boolean {
     const now = this.#clock.now()
     for (const [place, wait] of this.#waiting) if (this.#isEager(place, wait, now)) return true
@@ -319,11 +346,18 @@ class Endpoint {
   }
 
   /** The recovery calls back whom the outage held; one that fell during the recovery waits for its own time. */
-  #isEager(place: Place, { since, dueAt }: Wait, now: number): boolean {
-    return (since <= this.#rampedAt || dueAt <= now) && place.accepted.waitMs(now) === 0
+  #isEager(place: Place, wait: Wait, now: number): boolean {
+    return (wait.since <= this.#rampedAt || wait.dueAt <= now) && isFree(place, wait, now)
   }
 
-  /** With sessions there the endpoint is fine: whoever lost its own comes back when its wait is over. */
+  /**
+   * When the closed breaker is to look after this one. With sessions there the endpoint is fine: whoever lost its own comes
+   * back when its wait is over. Without, who was told to wait goes first for all as soon as that time has passed.
+   */
+  #readyAt(wait: Wait): number {
+    return this.#inside.size === 0 && isTold(wait) ? wait.notBefore : wait.dueAt
+  }
+
   #inviteBy(dueAt: number): void {
     if (dueAt >= this.#timerAt) return
     this.#clock.clearTimeout(this.#timer)
@@ -333,10 +367,16 @@ class Endpoint {
       this.#inviteNow()
       if (!this.#breaker.getSnapshot().matches('closed')) return
       const now = this.#clock.now()
-      for (const [place, next] of this.#waiting) {
-        this.#inviteBy(Math.max(next.dueAt, now + Math.max(INVITE_EVERY_MS, place.accepted.waitMs(now))))
+      if (this.#inside.size === 0 && this.#hasReady(now)) return this.#breaker.send({ type: 'queue.filled' })
+      for (const [place, wait] of this.#waiting) {
+        this.#inviteBy(Math.max(this.#readyAt(wait), now + Math.max(INVITE_EVERY_MS, place.accepted.waitMs(now))))
       }
     }, dueAt - this.#clock.now())
+  }
+
+  #hasReady(now: number): boolean {
+    for (const [place, wait] of this.#waiting) if (this.#readyAt(wait) <= now && isFree(place, wait, now)) return true
+    return false
   }
 
   #inviteNow(): void {
@@ -354,13 +394,14 @@ class Endpoint {
   /** How many may go by the state of the breaker, and who. */
   #policy(now: number): { room: number; mayGo: (place: Place, wait: Wait) => boolean } {
     const snapshot = this.#breaker.getSnapshot()
-    const isFree = (place: Place) => place.accepted.waitMs(now) === 0
-    if (snapshot.matches('open')) return { room: 0, mayGo: isFree }
+    const mayScout = (place: Place, wait: Wait) => isFree(place, wait, now)
+    if (snapshot.matches('open')) return { room: 0, mayGo: mayScout }
     if (snapshot.matches('probing')) {
-      return { room: this.#scout ? 0 : Math.min(1, this.#room(now) - KEPT_FOR_RECOVERY), mayGo: isFree }
+      return { room: this.#scout ? 0 : Math.min(1, this.#room(now) - KEPT_FOR_RECOVERY), mayGo: mayScout }
     }
     if (snapshot.matches('closed')) {
-      return { room: WINDOW_MAX - this.#dialing.size, mayGo: (place, { dueAt }) => dueAt <= now && isFree(place) }
+      const room = this.#inside.size === 0 ? 0 : WINDOW_MAX - this.#dialing.size
+      return { room, mayGo: (place, wait) => wait.dueAt <= now && mayScout(place, wait) }
     }
     const room = snapshot.context.window - this.#dialing.size
     return { room, mayGo: (place, wait) => this.#isEager(place, wait, now) }
@@ -375,7 +416,16 @@ class Endpoint {
   }
 }
 
+const isTold = ({ since, notBefore }: Wait): boolean => notBefore > since
+
+const isFree = (place: Place, { notBefore }: Wait, now: number): boolean =>
+  notBefore <= now && place.accepted.waitMs(now) === 0
+
 const UNKNOWN: Fault = { code: 'unknown' }
+
+/** What a link is asked is between it and the peer; what the scout is asked concerns all, for a while. */
+const concerningAll = ({ retryAfterMs, ...fault }: Fault, wasScout: boolean): Fault =>
+  wasScout && retryAfterMs !== undefined ? { ...fault, retryAfterMs: Math.min(retryAfterMs, SCOUT_TOLD_MAX_MS) } : fault
 
 const endpointBySystem = new WeakMap<object, Endpoint>()
 

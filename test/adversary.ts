@@ -4,6 +4,7 @@
  */
 import type { Fault } from '../machines/fault.ts'
 import { defineAdapter } from '../src/adapter/adapter.ts'
+import type { Clock } from '../src/clock.ts'
 import { connect, type Link } from '../src/link.ts'
 import { type HeapClock, heapClock } from '../src/testing/heap-clock.ts'
 import type { OpenTransport, TransportListener } from '../src/transport/transport.ts'
@@ -124,13 +125,14 @@ export class World {
     this.clock.advanceSync(until - this.clock.now())
   }
 
-  start(portOf: () => number = () => 7_000): void {
+  /** With a clock of its own a link has a governor of its own. */
+  start(portOf: () => number = () => 7_000, clock: Clock = this.clock): void {
     const index = this.links.length
     this.#causes[index] = 'person'
     this.#resolving.add(index)
     const link = connect(adapterFor(portOf), {
       id: `bot-${index}`,
-      clock: this.clock,
+      clock,
       recordsMax: 1,
       transport: ({ target }) => this.#open(index, target.url),
     })
@@ -153,9 +155,9 @@ export class World {
     else void link.stop({ drainMs: index % 2 === 0 ? 0 : 1_000 })
   }
 
-  /** All sessions break at once. */
-  fall(): void {
-    for (const { inside } of this.#sites.values()) for (const listener of [...inside.values()]) listener.lost(lost)
+  /** All sessions end at once. */
+  fall(fault: Fault = lost): void {
+    for (const { inside } of this.#sites.values()) for (const listener of [...inside.values()]) listener.lost(fault)
   }
 
   #open(index: number, endpoint: string): OpenTransport {

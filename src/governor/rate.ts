@@ -29,7 +29,7 @@ export class Rate {
   }
 }
 
-/** Moments that are promised and cannot be called back: each has one at most, and no two are closer than a slot. */
+/** Moments that are promised: each has one at most, and no two are closer than a slot. */
 export class Slots<Who> {
   readonly #apartMs: number
   readonly #slotOf = new Map<Who, number>()

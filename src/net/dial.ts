@@ -4,9 +4,11 @@
  * how the founding incident came about. Whoever dials owns the socket, so its errors can be told apart after the upgrade too.
  */
 import type { Socket } from 'node:net'
+import type { Fault } from '../../machines/fault.ts'
 import type { Clock, Timer } from '../clock.ts'
 import { Attempt, type AttemptError, type AttemptRecord, type Layer, tooLate } from './attempt.ts'
 import { type Paths, pathsOf } from './paths.ts'
+import { isPublicAddress } from './public.ts'
 import { type Address, type AddressFeed, feedOf } from './resolve.ts'
 
 /** So many addresses of one name are tried in a dial, and so many at the same time. */
@@ -29,6 +31,11 @@ export interface Dial {
   readonly withinMs?: number
   /** What is learnt about the way is remembered under this name, such as `host:port`. Without it nothing is. */
   readonly memory?: string
+  /**
+   * Addresses that are not public are left out: for an endpoint that a peer supplied. They are judged as they are dialed,
+   * so a name that means another address today than yesterday is judged by what it means today.
+   */
+  readonly publicOnly?: boolean
   /** Goes before the message of a failure: `proxy 10.0.0.1:3128`. */
   readonly via?: string
   /** The first TCP connection stands. */
@@ -54,17 +61,37 @@ export class DialError extends AggregateError {
   readonly attempts: readonly AttemptRecord[]
   /** Set when the addresses were of the past, because the lookup failed with this. */
   readonly staleBecause: Error | undefined
+  /** Set when all addresses were left out because they are not public. */
+  readonly fault: Fault | undefined
 
-  constructor(errors: AttemptError[], untried: readonly Address[], { via, stale }: { via?: string; stale?: Error }) {
-    const left = untried.map(({ address }) => address).join(', ')
-    const parts = [...errors.map(told), ...(left ? [`not tried: ${left}`] : [])]
+  constructor(errors: AttemptError[], { via, stale, untried = [], refused = [], name }: DialAccount) {
+    const parts = [
+      ...errors.map(told),
+      ...listed('not tried', untried),
+      ...listed(`${name ?? 'the name'} has addresses that are not public, which were not dialed`, refused),
+    ]
     const lookup = stale ? `${stale.message}; last known addresses: ` : ''
     super(errors, `${via ? `${via}: ` : ''}${lookup}${parts.join('; ') || 'there is no address to dial'}`)
     this.errors = errors
     this.attempts = errors.map(recordOf)
     this.staleBecause = stale
+    const isRefused = errors.length === 0 && untried.length === 0 && refused.length > 0
+    this.fault = isRefused ? { code: 'endpoint-refused' } : undefined
   }
 }
+
+/** What there is to say beside the errors. */
+interface DialAccount {
+  readonly via?: string | undefined
+  readonly stale?: Error | undefined
+  readonly untried?: readonly Address[]
+  /** Left out because they are not public. */
+  readonly refused?: readonly Address[]
+  readonly name?: string | undefined
+}
+
+const listed = (what: string, addresses: readonly Address[]): string[] =>
+  addresses.length === 0 ? [] : [`${what}: ${addresses.map(({ address }) => address).join(', ')}`]
 
 const recordOf = ({ address, family, code, ms, step }: AttemptError): AttemptRecord => ({
   address,
@@ -129,7 +156,11 @@ class Race {
   }
 
   get #untried(): readonly Address[] {
-    return this.#feed.known.filter(({ address }) => !this.#tried.has(address))
+    return this.#feed.known.filter((known) => !this.#tried.has(known.address) && this.#admits(known))
+  }
+
+  #admits({ address }: Address): boolean {
+    return !this.#options.publicOnly || isPublicAddress(address)
   }
 
   /** Starts the next attempt if it is due; decides what is waited for if it is not, and whether all is lost. */
@@ -220,12 +251,12 @@ class Race {
   }
 
   #fail(): void {
-    const { via, failed } = this.#options
-    const { staleBecause: stale } = this.#feed
+    const { via, memory: name, failed } = this.#options
+    const { known, staleBecause: stale } = this.#feed
     this.#settle()
     this.#feed.doubt()
-    const untried = this.#untried
-    failed(new DialError(this.#errors, untried, { ...(via && { via }), ...(stale && { stale }) }))
+    const refused = known.filter((address) => !this.#admits(address))
+    failed(new DialError(this.#errors, { via, stale, untried: this.#untried, refused, name }))
   }
 
   /** Ends all that still runs. */

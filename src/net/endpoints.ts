@@ -15,7 +15,10 @@ export interface EndpointBook {
    * order given; those that failed, the longest ago first. At most 256 are returned.
    */
   rank(urls: readonly string[]): string[]
-  /** A connect to the real port (TCP, and TLS where there is one) took so many milliseconds. Infinity is a failure. */
+  /**
+   * A connect to the real port (TCP, and TLS where there is one) took so many milliseconds: `totalMs` of the dialer's path.
+   * Infinity is a failure.
+   */
   connected(url: string, ms: number): void
   /**
    * The connect or the handshake failed: the others come first from now on, until it welcomes us or 5 min have passed.
@@ -177,7 +180,8 @@ const refuse = (reason: EndpointRefusal): EndpointVerdict => ({ allowed: false, 
  * Whether an endpoint that the peer supplied (Discord's `resume_gateway_url`) may be dialed. It is about to be sent the
  * bot's token, so everything is refused but what is plainly one of our hosts; dial the known endpoint instead. Judge
  * before every dial, and dial the `url` of the verdict, not the text that was judged: it is as our parser reads it.
- * What the name resolves to, and redirects, are for the dialer to refuse.
+ * What the name resolves to is for the dialer to refuse: dial with `publicOnly` (but not where the rule is `ws`, on
+ * loopback). Redirects are never followed.
  *
  * Throws HoldfastError `bad-option` if the rule itself is wrong. Source: threat T3 of the threat model, server-side
  * request forgery.

@@ -11,7 +11,7 @@ import type { Fault } from '../../machines/fault.ts'
 import type { Frame, Target } from '../adapter/adapter.ts'
 import type { Clock, Timer } from '../clock.ts'
 import { faultFrom, faultFromStatus, textOf } from '../error.ts'
-import { CONNECT_MS, dial } from '../net/dial.ts'
+import { CONNECT_MS, type DialPath, dial } from '../net/dial.ts'
 import type { ProxyServer } from '../net/proxy.ts'
 import type { Address, AddressFeed } from '../net/resolve.ts'
 import { routeTo } from '../net/route.ts'
@@ -24,6 +24,12 @@ export interface WebSocketOptions {
   readonly addresses: readonly Address[] | AddressFeed
   readonly proxy?: ProxyServer | undefined
   readonly clock: Clock
+  /**
+   * For an endpoint that the peer supplied: only public addresses of its host are dialed, and if it has none the transport
+   * is lost with `endpoint-refused` before anything was sent. Through a proxy it is the proxy that looks the host up, and
+   * whom it lets through is up to it.
+   */
+  readonly publicOnly?: boolean
   readonly maxPayloadBytes: number
   /** Off unless asked for: it costs memory per connection and opens the door to compression bombs. */
   readonly perMessageDeflate: boolean
@@ -33,6 +39,8 @@ export interface WebSocketOptions {
   readonly tlsMs: number
   /** Absolute, in milliseconds, from the secured socket. */
   readonly upgradeMs: number
+  /** The socket stands, TLS and proxies included, and the upgrade follows: which way it took, and for how long. */
+  dialed?(path: DialPath): void
 }
 
 /** The dialer gives up so many milliseconds before the chart would: it knows what became of every address. */
@@ -63,15 +71,16 @@ class WebSocketTransport {
   }
 
   dial(): void {
-    const { target, addresses, proxy, clock, connectMs = CONNECT_MS, tlsMs } = this.#options
+    const { target, addresses, proxy, clock, publicOnly = false, connectMs = CONNECT_MS, tlsMs } = this.#options
     const { host: _, ...route } = routeTo(target.url, { proxy, clock, layerMs: tlsMs, ...(target.tls && target) })
     const cancel = dial({
       ...route,
       addresses,
       clock,
+      publicOnly: publicOnly && !proxy,
       withinMs: Math.max(1, connectMs - LEAD_MS),
       connected: () => this.#listener.opened(),
-      opened: (socket) => this.#upgrade(socket),
+      opened: (socket, path) => this.#upgrade(socket, path),
       failed: (error) => this.#lose(faultFrom(error, 'connecting')),
     })
     this.#undo.push(cancel)
@@ -90,9 +99,12 @@ class WebSocketTransport {
     this.#listener.lost(fault, close)
   }
 
-  #upgrade(socket: Socket): void {
-    const { clock, upgradeMs } = this.#options
+  #upgrade(socket: Socket, path: DialPath): void {
+    const { clock, upgradeMs, dialed } = this.#options
     this.#own(socket)
+    dialed?.(path)
+    // whoever heard that may have called it off
+    if (this.#isEnded) return
     const late = { code: 'upgrade-timeout', detail: `no answer within ${upgradeMs} ms` } as const
     this.#deadline = clock.setTimeout(() => this.#lose(late), upgradeMs)
     let ws: WebSocket

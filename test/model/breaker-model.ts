@@ -17,7 +17,7 @@ export const contextIn = (snapshot: Snapshot): BreakerContext => snapshot.contex
 
 export const lost: readonly EventObject[] = samples.map((fault) => ({ type: 'endpoint.lost', fault }))
 
-export const plainFacts = ['dial.failed', 'endpoint.answered', 'queue.emptied'] as const
+export const plainFacts = ['dial.failed', 'endpoint.answered', 'queue.emptied', 'queue.filled'] as const
 
 export const breakerEvents: readonly EventObject[] = [...plainFacts.map((type) => ({ type })), ...lost]
 

@@ -195,7 +195,7 @@ const waitsAreBounded: Rule = (model) =>
   )
 
 const hears: Record<BreakerName, readonly string[]> = {
-  closed: ['endpoint.lost'],
+  closed: ['endpoint.lost', 'queue.filled'],
   open: ['endpoint.answered', 'queue.emptied'],
   probing: ['endpoint.answered', 'endpoint.lost', 'queue.emptied'],
   ramping: ['endpoint.answered', 'endpoint.lost', 'dial.failed', 'queue.emptied'],
@@ -267,6 +267,8 @@ const nothingIsDead: Rule = (model) => {
 const emptiedCloses: Rule = (model) =>
   whenIn(model, ['open', 'probing', 'ramping'], [fact('queue.emptied')], leadsTo('closed', keepsAll))
 
+const filledProbes: Rule = (model) => whenIn(model, ['closed'], [fact('queue.filled')], leadsTo('probing', keepsAll))
+
 /** Told in real transitions: that a deadline is begun anew is all that an arrow back to its own state does. */
 const successRestartsDeadline: Rule = (model) => {
   const clock = heapClock()
@@ -321,6 +323,7 @@ export const breakerRules = {
   'HF-B14': successRestartsDeadline,
   'HF-B15': scoutsSpread,
   'HF-B16': (model) => [...tagsOpen(model), ...startsFresh(model)],
+  'HF-B21': filledProbes,
 } satisfies Record<string, Rule>
 
 export type BreakerRule = keyof typeof breakerRules

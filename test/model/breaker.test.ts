@@ -46,6 +46,8 @@ describe('the breaker', () => {
   test('HF-B15 processes that share an endpoint do not scout in step', () => holds('HF-B15'))
   test('HF-B16 open and probing are tagged open, and a breaker starts closed and fresh', () => holds('HF-B16'))
 
+  test('HF-B21 queue.filled leads from closed to probing', () => holds('HF-B21'))
+
   test('HF-B17 the counters of scouts saturate', () => {
     const { step, start } = stepper(breakerMachine, { id: 'stubborn' })
     let snapshot = start()

@@ -2,7 +2,7 @@
 import type { AnyActorRef, AnyStateMachine, EventObject } from 'xstate'
 import { attemptOf, type Spent } from '../../machines/delay.ts'
 import { type Fault, type FaultCode, type FaultKind, faults } from '../../machines/fault.ts'
-import { type LinkContext, linkMachine, type StateName, stateName } from '../../machines/link.ts'
+import { type Invitation, type LinkContext, linkMachine, type StateName, stateName } from '../../machines/link.ts'
 import { type Graph, type Snapshot, type State, type Step, type Subject, stepper, walk } from './walk.ts'
 
 export const kinds: readonly FaultKind[] = ['vacant', 'dropped', 'costly', 'doubtful', 'fatal', 'impaired']
@@ -39,6 +39,12 @@ export const plain = [
 ] as const
 
 export const invited = { type: 'dial.invited', reason: 'operator' } as const
+/** The one invitation that a guard can tell from the others. */
+export const calledBack = { type: 'dial.invited', reason: 'endpoint-recovered' } as const
+/** All of them. */
+export const invitations: readonly { type: 'dial.invited'; reason: Invitation }[] = (
+  ['operator', 'peer-arrived', 'endpoint-recovered', 'network-changed', 'awoke'] as const
+).map((reason) => ({ type: 'dial.invited', reason }))
 
 /** Events that no version of the chart has ever had, some named to hit the prototype of a careless table. */
 export const strangers: readonly EventObject[] = ['no.such.event', '', 'constructor', '__proto__', 'toString'].map(
@@ -48,6 +54,7 @@ export const strangers: readonly EventObject[] = ['no.such.event', '', 'construc
 export const linkEvents: readonly EventObject[] = [
   ...plain.map((type) => ({ type })),
   invited,
+  calledBack,
   ...faultBearing.flatMap((type) => samples.map((fault) => ({ type, fault }))),
 ]
 

@@ -5,6 +5,7 @@ import { SPENT_MAX } from '../../machines/delay.ts'
 import type { Fault } from '../../machines/fault.ts'
 import { linkMachine, stateNames } from '../../machines/link.ts'
 import {
+  calledBack,
   codes,
   contextOf,
   faultBearing,
@@ -79,7 +80,9 @@ describe('responses', () => {
   test('HF-R9 operator.stop stops from everywhere, through closing when there is a session', () => holds('HF-R9'))
   test('HF-R10 operator.resume leads from parked to resolving with nothing spent', () => holds('HF-R10'))
   test('HF-R11 a doubtful fault parks only when the one before it was doubtful too', () => holds('HF-R11'))
-  test('HF-R12 an invited link dials at once, unless the peer asked for patience', () => holds('HF-R12'))
+  test('HF-R12 an invited link dials at once; one that was told to wait only when it is called back', () => {
+    holds('HF-R12')
+  })
   test('HF-R13 each activity runs exactly in its states, is told id and attempt, and is not restarted', () => {
     holds('HF-R13')
   })
@@ -109,7 +112,7 @@ const anyFault = (roll: (below: number) => number): Fault => {
 }
 
 const anyEvent = (roll: (below: number) => number, inward: readonly EventObject[]): EventObject => {
-  const types = [...plain, ...faultBearing, ...inward, invited]
+  const types = [...plain, ...faultBearing, ...inward, invited, calledBack]
   const type = types[roll(types.length)]!
   if (typeof type !== 'string') return type
   return faultBearing.some((t) => t === type) ? withFault(type, anyFault(roll)) : { type }

@@ -17,7 +17,7 @@ import {
   statesOf,
   whenIn,
 } from './judge.ts'
-import { contextOf, invited, kindIn, type Model, runningIn, samples } from './link-model.ts'
+import { contextOf, invitations, kindIn, type Model, runningIn, samples } from './link-model.ts'
 import { endingOf, type Snapshot } from './walk.ts'
 
 export const inSession = ['registered', 'live', 'degraded.suspect', 'degraded.impaired'] as const
@@ -160,8 +160,9 @@ const resumeStartsOver: Rule = (model) =>
   whenIn(model, ['parked'], [fact('operator.resume')], leadsTo('resolving', startsOver))
 
 const invitationIsTaken: Rule = (model) =>
-  whenIn(model, ['backoff'], [invited], (happening) => {
-    const patient = happening.before.fault?.retryAfterMs !== undefined
+  whenIn(model, ['backoff'], invitations, (happening) => {
+    const { reason } = happening.event as unknown as (typeof invitations)[0]
+    const patient = happening.before.fault?.retryAfterMs !== undefined && reason !== 'endpoint-recovered'
     return leadsTo(patient ? 'backoff' : 'resolving', keepsContext)(happening)
   })
 
