@@ -1,19 +1,15 @@
-/** `holdfast doctor` in a process of its own, as it is in src/ now. */
-import { spawn } from 'node:child_process'
-import { text } from 'node:stream/consumers'
+/** `holdfast doctor` as it is in src/ now: here, and in the laboratory. */
 import { runnable } from '../lab/bundle.ts'
+import type { Lab } from '../lab/lab.ts'
+import type { CommandLine } from './command-line.ts'
+import { type Ran, ran } from './ran.ts'
 
-export interface Ran {
-  readonly exitCode: number | null
-  readonly out: string
-  readonly err: string
-}
+const COMMAND = 'src/cli/cli.ts'
 
-export const runDoctor = async (args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ran> => {
-  const child = spawn(process.execPath, [await runnable('src/cli/cli.ts'), 'doctor', ...args], {
-    env: { ...process.env, LANG: 'C', LC_ALL: '', ...env },
-  })
-  const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
-  const [out, err, exitCode] = await Promise.all([text(child.stdout), text(child.stderr), ended])
-  return { exitCode, out, err }
+export const runDoctor = async (args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ran> =>
+  ran(await runnable(COMMAND), args, env)
+
+export const runDoctorIn = async (lab: Lab, args: readonly string[]): Promise<Ran> => {
+  const commandLine: CommandLine = { file: await runnable(COMMAND), args }
+  return lab.run<Ran>('test/doctor/command-line.ts', commandLine, { withinMs: 40_000 })
 }
