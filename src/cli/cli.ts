@@ -12,7 +12,8 @@ import { labFaults } from './lab/faults.ts'
 import { lab } from './lab/lab.ts'
 import { painter } from './print.ts'
 
-const EXIT = { well: 0, failed: 1, usage: 64 } as const
+/** 141 is what a shell reports of a program that nobody reads any more. */
+const EXIT = { well: 0, failed: 1, usage: 64, unread: 141 } as const
 
 const USAGE = `holdfast keeps a chat bot's connection held.
 
@@ -140,6 +141,9 @@ const languageOf = (asked: string | undefined): Language => {
 }
 
 const version = (): string => createRequire(import.meta.url)('../package.json').version
+
+// `| head` has had enough
+process.stdout.on('error', () => process.exit(EXIT.unread))
 
 try {
   process.exitCode = await run()

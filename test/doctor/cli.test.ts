@@ -1,8 +1,10 @@
 /** `holdfast doctor` as a person or a script has it: what it prints, with which exit code, and what it never prints. */
+import { spawnSync } from 'node:child_process'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Report } from '../../src/doctor/examine.ts'
 import { layerNames } from '../../src/doctor/layers.ts'
 import { type OnebotPeer, startOnebotPeer } from '../../src/testing/onebot-peer.ts'
+import { runnable } from '../lab/bundle.ts'
 import { type FaultServer, faultServer, refusingPort } from '../lab/loopback.ts'
 import { runDoctor } from './run.ts'
 
@@ -79,6 +81,15 @@ describe.concurrent('exit codes', () => {
     expect(err.split('\n')[0]).toMatch(/\S/)
     expect(err).not.toContain('pass-w0rd')
   })
+})
+
+test('whoever has read enough may leave', async () => {
+  const command = [process.execPath, await runnable('src/cli/cli.ts'), 'doctor', echo()].map((each) => `'${each}'`)
+  const { stdout, stderr } = spawnSync('sh', ['-c', `(${command.join(' ')}; echo $? >&2) | head -n 1`], {
+    encoding: 'utf8',
+  })
+  expect(stdout).toMatch(/^✔ DNS .*\n$/)
+  expect(stderr).toBe('141\n')
 })
 
 describe.concurrent('--json', () => {
