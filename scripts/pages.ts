@@ -1,6 +1,7 @@
 /** The pages of docs/ that are written by `npm run docs`: everything in them that can be read from the code, is. */
+import { join } from 'node:path'
 import { breakerDeadlines, breakerMachine, WINDOW_MAX } from '../machines/breaker.ts'
-import { curves, deadlines, RETRY_AFTER_MAX_MS } from '../machines/delay.ts'
+import { deadlines, RETRY_AFTER_MAX_MS } from '../machines/delay.ts'
 import { type FaultKind, type FaultSide, faults } from '../machines/fault.ts'
 import { linkMachine } from '../machines/link.ts'
 import { linkLayout } from '../src/diagram/layout.ts'
@@ -8,15 +9,18 @@ import { mermaidOf } from '../src/diagram/mermaid.ts'
 import { chartOf, duration, edgesOf } from '../src/diagram/model.ts'
 import { svgOf } from '../src/diagram/svg.ts'
 import { deadlineTable, faultTable, markdownTable, stateTable } from '../src/diagram/table.ts'
+import { curveTable } from './curves.ts'
+import { networkPage } from './network.ts'
 
-/** Path in the repository -> text. */
-export const pages = (): Record<string, string> => {
+/** Path in the repository -> text. `root` is where the source is read. */
+export const pages = (root = join(import.meta.dirname, '..')): Record<string, string> => {
   const chart = chartOf(linkMachine)
   return {
     'docs/link.svg': svgOf(chart, linkLayout),
     'docs/link.md': linkPage(),
     'docs/breaker.md': breakerPage(),
     'docs/faults.md': faultsPage(),
+    'docs/network.md': networkPage(root),
   }
 }
 
@@ -100,18 +104,6 @@ scouts spent so far; it is longer when the budget of failed dials is used up. Sp
 \`closed\`.
 `
 }
-
-const curveTable = (): string =>
-  markdownTable(
-    ['curve', 'base', 'cap', 'floor', 'after many dials'],
-    Object.entries(curves).map(([name, { baseMs, capMs, creepMs, floor, patience }]) => [
-      `\`${name}\``,
-      duration(baseMs),
-      creepMs ? `${duration(capMs)}, and ${duration(creepMs)} more with each dial` : duration(capMs),
-      `${floor * 100} %`,
-      patience ? `cap ${duration(patience.capMs)} after ${patience.after} dials` : '',
-    ]),
-  )
 
 const kinds: Record<FaultKind, readonly [en: string, zh: string]> = {
   vacant: [

@@ -69,8 +69,8 @@ export const defaultBudgetDir = (): string => {
  * may hold a token; files have mode 0600. Processes of one machine that use the same folder share the budget. To forget
  * a budget, delete its file.
  *
- * `update` rejects with HoldfastError `expired` if another process keeps the lock for 2 s, and with `bad-option` if the
- * folder cannot be used (no permission, disk full); `cause` has the error of the system. Then nothing was changed.
+ * `update` rejects with HoldfastError `store-failed` if another process keeps the lock for 2 s or took it from us, and if
+ * the folder cannot be used (no permission, disk full): then `cause` has the error of the system. Nothing was changed.
  */
 export const fileBudgetStore = (
   dir = defaultBudgetDir(),
@@ -171,7 +171,7 @@ const replace = async (path: string, state: unknown, nonce: string, stillOurs: (
     } finally {
       await file.close()
     }
-    if (!stillOurs()) throw new HoldfastError('expired', `The lock of the budget file ${path} was taken from us.`)
+    if (!stillOurs()) throw new HoldfastError('store-failed', lostMessage(path))
     await rename(beside, path)
   } catch (error) {
     await rm(beside, { force: true })
@@ -198,7 +198,7 @@ interface Found {
   readonly owner: Owner | undefined
 }
 
-/** Takes a lock and returns its mark, or throws `expired` when the deadline (by `clock.now()`) has passed. */
+/** Takes a lock and returns its mark, or throws `store-failed` when the deadline (by `clock.now()`) has passed. */
 const acquire = async (path: string, clock: Clock, deadlineAt: number): Promise<string> => {
   let seen: { mark: string; since: number } | undefined
   for (;;) {
@@ -211,15 +211,22 @@ const acquire = async (path: string, clock: Clock, deadlineAt: number): Promise<
       const stale = verdict === 'unknown' && clock.now() - seen.since >= UNJUDGED_MS
       if (verdict === 'dead' || stale) await breakLock(path, found, clock, deadlineAt)
     }
-    if (clock.now() >= deadlineAt) throw new HoldfastError('expired', heldMessage(path, found?.owner))
+    if (clock.now() >= deadlineAt) throw new HoldfastError('store-failed', heldMessage(path, found?.owner))
     await pause(clock, 1 + (LOOK_AGAIN_MS - 1) * clock.random())
   }
 }
 
 const heldMessage = (path: string, owner: Owner | undefined): string => {
   const who = owner ? `process ${owner.pid}` : 'an unknown process'
-  return `The budget file is in use: ${who} has kept ${path} for ${LOCK_DEADLINE_MS} ms. No session start was reserved.`
+  const what = `The budget file is in use: ${who} has kept ${path} for ${LOCK_DEADLINE_MS} ms.`
+  return `${what} ${NOTHING_RESERVED} Ask again later; if that process hangs, end it, and its lock goes with it.`
 }
+
+const lostMessage = (path: string): string =>
+  `The lock of the budget file ${path} was taken from us, because this process stood still with it for more than ` +
+  `${UNJUDGED_MS} ms. ${NOTHING_RESERVED} Ask again.`
+
+const NOTHING_RESERVED = 'No session start was reserved.'
 
 /**
  * Two processes that both find a dead owner must not both remove "the" lock: the second would remove the first one's
@@ -345,6 +352,12 @@ const codeOf = (error: unknown): unknown => (error as NodeJS.ErrnoException | un
 const classified = (error: unknown, path: string): unknown => {
   if (isHoldfastError(error)) return error
   const reason = codeOf(error) ?? 'an unknown error'
-  const what = `The folder of the budget store cannot be used: ${reason} at ${path}.`
-  return new HoldfastError('bad-option', `${what} This process must be able to write there.`, { cause: error })
+  const what = `The budget cannot be kept: ${reason} at ${path}. ${NOTHING_RESERVED}`
+  return new HoldfastError('store-failed', `${what} ${adviceFor(reason)}`, { cause: error })
+}
+
+const adviceFor = (reason: unknown): string => {
+  if (reason === 'ENOSPC' || reason === 'EDQUOT') return 'Make room on that disk.'
+  if (reason === 'EMFILE' || reason === 'ENFILE') return 'Raise the limit of open files (ulimit -n).'
+  return 'This process must be able to write there; another folder is named with fileBudgetStore(dir).'
 }

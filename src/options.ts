@@ -188,7 +188,8 @@ const checkLookup = ({ lookup, dns }: LinkOptions): Lookup => {
   throw wrong('dns.servers', servers, 'a list of IP addresses, each with a port if need be: "1.1.1.1:53"')
 }
 
-const checkProxy = (proxy: unknown): LinkOptions['proxy'] => {
+/** Throws HoldfastError `bad-option` for what is no proxy. */
+export const checkProxy = (proxy: unknown): LinkOptions['proxy'] => {
   if (proxy === undefined || proxy === false || (typeof proxy === 'string' && parseProxy(proxy))) return proxy
   throw wrong('proxy', proxy, 'false or the URL of a proxy: http://, https:// or socks5://')
 }

@@ -210,13 +210,16 @@ describe('a lock that was left', () => {
     const stopped = run(dir, stopsInside('SIGSTOP'))
     await stopped.heard(1)
     const budget = openHere(dir)
+    const held = new RegExp(
+      `^The budget file is in use: process ${stopped.child.pid} has kept ${lockFile(dir)} for .* end it`,
+    )
     const both = [timed(budget.reserve()), timed(budget.reserve())]
     await new Promise((resolve) => setTimeout(resolve, 1_000))
     for (const { error, ms } of await Promise.all([...both, timed(budget.reserve())])) {
       expect(error).toMatchObject({
         name: 'HoldfastError',
-        code: 'expired',
-        message: expect.stringContaining(`process ${stopped.child.pid}`),
+        code: 'store-failed',
+        message: expect.stringMatching(held),
       })
       expect(ms).toBeGreaterThan(900)
       expect(ms).toBeLessThan(3_000)
@@ -292,7 +295,12 @@ describe('a lock that was left', () => {
       fs.writeFileSync(lock, 'of somebody else')
       return [{ forged: true }, undefined]
     })
-    await expect(lost).rejects.toMatchObject({ code: 'expired' })
+    await expect(lost).rejects.toMatchObject({
+      code: 'store-failed',
+      message: expect.stringMatching(
+        new RegExp(`^The lock of the budget file ${budgetFile(dir)} was taken .* Ask again\\.$`),
+      ),
+    })
     expect(fs.readFileSync(budgetFile(dir), 'utf8')).toBe(before)
     expect(fs.readFileSync(lock, 'utf8')).toBe('of somebody else')
     expect(fs.readdirSync(dir)).toHaveLength(2)
@@ -303,7 +311,7 @@ describe('a lock that was left', () => {
     await openHere(dir).reserve()
     fs.mkdirSync(lockFile(dir))
     const { error, ms } = await timed(openHere(dir).reserve())
-    expect(error).toMatchObject({ code: 'bad-option', cause: expect.objectContaining({ code: 'EISDIR' }) })
+    expect(error).toMatchObject({ code: 'store-failed', cause: expect.objectContaining({ code: 'EISDIR' }) })
     expect(ms).toBeLessThan(500)
   })
 

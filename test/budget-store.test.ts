@@ -80,8 +80,8 @@ describe('the file', () => {
     fs.writeFileSync(dir, '')
     const budget = sessionBudget({ ...discord, store: fileBudgetStore(dir) })
     await expect(budget.reserve()).rejects.toMatchObject({
-      code: 'bad-option',
-      message: expect.stringContaining(dir),
+      code: 'store-failed',
+      message: expect.stringMatching(new RegExp(`^The budget cannot be kept: EEXIST at ${dir}/.* another folder`)),
       cause: expect.objectContaining({ code: 'EEXIST' }),
     })
     fs.rmSync(dir)
@@ -95,7 +95,7 @@ describe('the file', () => {
     fs.rmSync(file)
     fs.mkdirSync(file)
     const budget = sessionBudget({ ...discord, store: fileBudgetStore(dir) })
-    await expect(budget.reserve()).rejects.toMatchObject({ code: 'bad-option' })
+    await expect(budget.reserve()).rejects.toMatchObject({ code: 'store-failed' })
     expect(fs.readdirSync(dir)).toHaveLength(1)
   })
 })

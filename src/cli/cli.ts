@@ -5,13 +5,15 @@ import { parseArgs } from 'node:util'
 import { type AdapterName, adapterNames } from '../doctor/adapters.ts'
 import { isHoldfastError } from '../error.ts'
 import type { Language } from '../explain.ts'
+import { parseProxy } from '../net/proxy.ts'
 import { doctor } from './doctor.ts'
 import { hold, type Protocol, protocols } from './hold.ts'
 import { labFaults } from './lab/faults.ts'
 import { lab } from './lab/lab.ts'
 import { painter } from './print.ts'
 
-const EXIT = { well: 0, failed: 1, usage: 64 } as const
+/** 141 is what a shell reports of a program that nobody reads any more. */
+const EXIT = { well: 0, failed: 1, usage: 64, unread: 141 } as const
 
 const USAGE = `holdfast keeps a chat bot's connection held.
 
@@ -24,6 +26,8 @@ const USAGE = `holdfast keeps a chat bot's connection held.
 Options
   --token-env NAME   take the access token from this environment variable
   --adapter NAME     doctor: shake hands as this adapter does: ${adapterNames.join(' or ')}
+  --proxy URL|none   doctor: go through this proxy (http, https, socks5), or through none; without it
+                     HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY decide
   --id NAME          the link's name in what is printed
   --once             lab: do not wait for Enter between two faults
   --json             one JSON object per line; doctor: one in all
@@ -45,6 +49,7 @@ const readArguments = () => {
         lang: { type: 'string' },
         id: { type: 'string' },
         adapter: { type: 'string' },
+        proxy: { type: 'string' },
         'token-env': { type: 'string' },
         help: { type: 'boolean', short: 'h', default: false },
         version: { type: 'boolean', default: false },
@@ -102,7 +107,8 @@ const runDoctor = async ([url, ...rest]: string[], values: Values, language: Lan
     throw new UsageError(`--adapter ${adapter}: it must be ${adapterNames.join(' or ')}.`)
   }
   const token = tokenFrom(values['token-env'])
-  const code = await doctor({ url, adapter, token, json, language }, process.stdout, painter(process.stdout))
+  const proxy = proxyFrom(values.proxy)
+  const code = await doctor({ url, adapter, token, proxy, json, language }, process.stdout, painter(process.stdout))
   // a lookup that the system does not answer cannot be cancelled, and would keep a finished report waiting for it
   await new Promise<void>((resolve) => process.stdout.write('', () => resolve()))
   process.exit(code)
@@ -119,6 +125,15 @@ const tokenFrom = (name: string | undefined): string | undefined => {
   return token
 }
 
+const proxyFrom = (asked: string | undefined): string | false | undefined => {
+  if (asked === 'none') return false
+  if (asked === undefined || parseProxy(asked)) return asked
+  // not repeated: there may be a password in it
+  throw new UsageError(
+    '--proxy: it must be none, or the URL of a proxy such as http://host:3128 or socks5://host:1080.',
+  )
+}
+
 const languageOf = (asked: string | undefined): Language => {
   if (asked === undefined) return (process.env.LC_ALL || process.env.LANG || '').startsWith('zh') ? 'zh' : 'en'
   if (asked === 'en' || asked === 'zh') return asked
@@ -126,6 +141,9 @@ const languageOf = (asked: string | undefined): Language => {
 }
 
 const version = (): string => createRequire(import.meta.url)('../package.json').version
+
+// `| head` has had enough
+process.stdout.on('error', () => process.exit(EXIT.unread))
 
 try {
   process.exitCode = await run()

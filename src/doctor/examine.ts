@@ -6,6 +6,7 @@ import type { Socket } from 'node:net'
 import { type Adapter, checkTarget, checkToken, type Target } from '../adapter/adapter.ts'
 import { type Clock, realClock } from '../clock.ts'
 import { type Address, hostOf, isSecure, type Lookup, lookupBySystem, portOf } from '../net/resolve.ts'
+import { checkProxy } from '../options.ts'
 import { publicUrl, reveal, type Scrub, type Secret, scrubber, secret, secretsOfUrl } from '../secret.ts'
 import { type AdapterName, knownAdapter, makeAdapter } from './adapters.ts'
 import { Board } from './board.ts'
@@ -47,7 +48,7 @@ export interface Report {
 /** Milliseconds for all of it. The layers have deadlines of their own, which rarely come to so much. */
 const TOTAL_MS = 28_000
 
-/** Throws HoldfastError `bad-option` if the URL, the token or the adapter is wrong; whatever happens later is a finding. */
+/** Throws HoldfastError `bad-option` if the URL, the token, the adapter or the proxy is wrong; whatever happens later is a finding. */
 export const examine = async (url: string, options: ExamineOptions = {}): Promise<Report> => {
   const patient = admit(url, options)
   const board = new Board(patient.scrub, options.onLayer)
@@ -76,7 +77,8 @@ interface Patient {
 
 /** Checks all that a person may have got wrong before anything is opened. */
 const admit = (url: string, options: ExamineOptions): Patient => {
-  const { adapter: name, proxy: proxyOption, lookup = lookupBySystem, tls } = options
+  const { adapter: name, lookup = lookupBySystem, tls } = options
+  const proxyOption = checkProxy(options.proxy)
   // http(s) is examined down to its answer; else a URL is what a link takes
   checkTarget({ url: String(url).replace(/^http/i, 'ws') }, 'doctor')
   const token = options.token === undefined ? undefined : secret(checkToken(options.token, 'the token of doctor'))

@@ -95,10 +95,10 @@ const proxyRow: Row = {
     return {
       en:
         `The proxy ${name}, through which this URL goes, opens no way to it: ${detail ?? because.en}. ` +
-        'Check the proxy settings (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY) and that the proxy runs.',
+        'Check the proxy settings (--proxy, HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY) and that the proxy runs.',
       zh:
         `该 URL 经过的代理 ${name} 未能打通：${detail ?? because.zh}。` +
-        '请检查代理设置（HTTPS_PROXY、HTTP_PROXY、ALL_PROXY、NO_PROXY）以及代理是否在运行。',
+        '请检查代理设置（--proxy、HTTPS_PROXY、HTTP_PROXY、ALL_PROXY、NO_PROXY）以及代理是否在运行。',
     }
   },
 }

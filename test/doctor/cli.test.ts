@@ -1,18 +1,12 @@
 /** `holdfast doctor` as a person or a script has it: what it prints, with which exit code, and what it never prints. */
-import { spawn } from 'node:child_process'
-import { text } from 'node:stream/consumers'
+import { spawnSync } from 'node:child_process'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Report } from '../../src/doctor/examine.ts'
 import { layerNames } from '../../src/doctor/layers.ts'
 import { type OnebotPeer, startOnebotPeer } from '../../src/testing/onebot-peer.ts'
 import { runnable } from '../lab/bundle.ts'
 import { type FaultServer, faultServer, refusingPort } from '../lab/loopback.ts'
-
-interface Ran {
-  readonly exitCode: number | null
-  readonly out: string
-  readonly err: string
-}
+import { runDoctor } from './run.ts'
 
 const TOKEN = 'onebot-t0ken'
 let faults: FaultServer
@@ -27,13 +21,7 @@ afterAll(async () => {
   await peer.close()
 })
 
-const doctor = async (...args: string[]): Promise<Ran> => {
-  const env = { ...process.env, LANG: 'C', LC_ALL: '', TOKEN, WRONG: 'wr0ng-t0ken', EMPTY: '' }
-  const child = spawn(process.execPath, [await runnable('src/cli/cli.ts'), 'doctor', ...args], { env })
-  const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
-  const [out, err, exitCode] = await Promise.all([text(child.stdout), text(child.stderr), ended])
-  return { exitCode, out, err }
-}
+const doctor = (...args: string[]) => runDoctor(args, { TOKEN, WRONG: 'wr0ng-t0ken', EMPTY: '' })
 
 const echo = (path = '/') => `ws://127.0.0.1:${faults.ports.echo}${path}`
 
@@ -83,6 +71,8 @@ describe.concurrent('exit codes', () => {
     ['an adapter that there is not', ['ws://127.0.0.1:1/', '--adapter', 'irc']],
     ['a URL that is not of the adapter', ['ws://127.0.0.1:1/pass-w0rd', '--adapter', 'satori']],
     ['an empty token', ['ws://127.0.0.1:1/', '--token-env', 'EMPTY']],
+    ['a proxy of a kind that there is not', ['ws://127.0.0.1:1/', '--proxy', 'socks4://us3r:pass-w0rd@127.0.0.1:1']],
+    ['a proxy without a host', ['ws://127.0.0.1:1/', '--proxy', 'http://']],
     ['a language that there is not', ['ws://127.0.0.1:1/', '--lang', 'fr']],
     ['an option that there is not', ['ws://127.0.0.1:1/', '--tokn-env', 'TOKEN']],
   ])('64: %s', async (_what, args) => {
@@ -91,6 +81,15 @@ describe.concurrent('exit codes', () => {
     expect(err.split('\n')[0]).toMatch(/\S/)
     expect(err).not.toContain('pass-w0rd')
   })
+})
+
+test('whoever has read enough may leave', async () => {
+  const command = [process.execPath, await runnable('src/cli/cli.ts'), 'doctor', echo()].map((each) => `'${each}'`)
+  const { stdout, stderr } = spawnSync('sh', ['-c', `(${command.join(' ')}; echo $? >&2) | head -n 1`], {
+    encoding: 'utf8',
+  })
+  expect(stdout).toMatch(/^✔ DNS .*\n$/)
+  expect(stderr).toBe('141\n')
 })
 
 describe.concurrent('--json', () => {

@@ -1,5 +1,6 @@
-/** The command line as a program of the laboratory, which has one argument of JSON: the file to run, and its arguments. */
-import { argument } from '../lab/programs/program.ts'
+/** The command line as a program of the laboratory: it runs in the client's namespace, and what it said is one line. */
+import { argument, print } from '../lab/programs/program.ts'
+import { ran } from './ran.ts'
 
 export interface CommandLine {
   readonly file: string
@@ -7,5 +8,4 @@ export interface CommandLine {
 }
 
 const { file, args } = argument<CommandLine>()
-process.argv = [process.execPath, file, ...args]
-await import(file)
+print(await ran(file, args))

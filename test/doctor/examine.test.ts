@@ -310,6 +310,7 @@ describe('what it leaves', () => {
       ['ws://host/', { token: 'pass-w0rd\n' }],
       ['ws://host/pass-w0rd', { adapter: 'satori' }],
       ['http://host/pass-w0rd', { adapter: 'onebot' }],
+      ['ws://host/', { proxy: 'ftp://us3r:pass-w0rd@host' }],
     ]
     for (const [url, options] of wrong) {
       const error: unknown = await examine(url, options).catch((caught: unknown) => caught)

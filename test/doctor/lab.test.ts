@@ -2,26 +2,11 @@
  * The founding incident and its relatives, from end to end: the command line inside a network where they are so. What
  * Node's default makes of each is not simulated: it is Node.
  */
-import { once } from 'node:events'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Report } from '../../src/doctor/examine.ts'
 import { knownOf } from '../../src/doctor/layers.ts'
-import { runnable } from '../lab/bundle.ts'
 import { addresses, describeInLab, type Lab, type SetupName, type Shape, startLab } from '../lab/lab.ts'
-import type { CommandLine } from './command-line.ts'
-
-const doctorIn = async (
-  lab: Lab,
-  url: string,
-): Promise<{ readonly report: Report; readonly exitCode: number | null }> => {
-  const commandLine: CommandLine = { file: await runnable('src/cli/cli.ts'), args: ['doctor', '--json', url] }
-  const running = await lab.start('test/doctor/command-line.ts', commandLine)
-  const { child } = running
-  const ended = once(child, 'close')
-  const report = await running.next<Report>(40_000)
-  await ended
-  return { report, exitCode: child.exitCode }
-}
+import { runDoctorIn } from './run.ts'
 
 const labFor = (setup: SetupName, shape: Shape): { readonly lab: Lab } => {
   const held: { lab: Lab } = { lab: undefined as never }
@@ -34,7 +19,8 @@ const labFor = (setup: SetupName, shape: Shape): { readonly lab: Lab } => {
 }
 
 const examined = async ({ lab }: { readonly lab: Lab }, url = `ws://${lab.target}:${lab.server.ports.echo}/`) => {
-  const { report, exitCode } = await doctorIn(lab, url)
+  const { exitCode, out } = await runDoctorIn(lab, ['--json', url])
+  const report = JSON.parse(out) as Report
   expect(exitCode).toBe(report.exitCode)
   const { code, en, zh, also } = report.diagnosis
   return { exitCode, code, en, zh, also: also.map((finding) => finding.code), known: knownOf(report.layers) }
