@@ -5,7 +5,7 @@
 import { Observable, Subject } from 'rxjs'
 import type { Fault, FaultCode } from '../machines/fault.ts'
 import type { LinkEvent } from '../machines/link.ts'
-import type { Adapter, Dialogue, Frame, HttpOutgoing, Io, Target, Verdict } from './adapter/adapter.ts'
+import type { Adapter, Dialogue, Frame, HttpOutgoing, InboundMark, Io, Target, Verdict } from './adapter/adapter.ts'
 import { textOf } from './error.ts'
 import { clampRhythm, type Pulse, type Rhythm } from './heartbeat.ts'
 import type { ProxyServer } from './net/proxy.ts'
@@ -33,7 +33,7 @@ export interface ConversationPorts {
   readonly open: (endpoint: Endpoint) => OpenTransport
   readonly request: (outgoing: HttpOutgoing, signal: AbortSignal, scrub: Scrub) => Promise<unknown>
   /** Hands a message to the user; must not throw. */
-  readonly deliver: (message: unknown) => void
+  readonly deliver: (message: unknown, mark?: InboundMark) => void
 }
 
 /** A running conversation, as heartbeat and outbox see it. */
@@ -101,7 +101,7 @@ export const converse = (
         rhythm = { expectMs: clampRhythm(expectMs) ?? rhythm.expectMs, everyMs: clampRhythm(everyMs) ?? rhythm.everyMs }
         changed$.next()
       },
-      deliver: (message) => unlessEnded(() => ports.deliver(message)),
+      deliver: (message, mark) => unlessEnded(() => ports.deliver(message, mark)),
       answer: (key, result) => unlessEnded(() => outbox.answer(key, result)),
       refuse: (key, detail) => unlessEnded(() => outbox.refuse(key, scrub(textOf(detail)))),
       impaired: (code, detail) => tellInbound({ type: 'account.impaired', fault: clean(faultOf(code, detail)) }),

@@ -13,7 +13,8 @@ import type { FrameCounts } from './conversation.ts'
 import { type ErrorCode, HoldfastError, sentence } from './error.ts'
 import { type Explanation, explain, type Language, type LinkStatus } from './explain.ts'
 import { governorOf, type Seat } from './governor.ts'
-import { Inbound } from './inbound.ts'
+import { ListenerErrors } from './guarded.ts'
+import { Inbound, type InboundCounts } from './inbound.ts'
 import { endpointBook } from './net/endpoints.ts'
 import { forgetPaths } from './net/paths.ts'
 import { http } from './net/request.ts'
@@ -21,6 +22,7 @@ import { hostOf, portOf } from './net/resolve.ts'
 import { eventName, Recorder, type Recording, reasonOf, type TransitionRecord } from './observe/recorder.ts'
 import { type CheckedOptions, checkNumber, checkOptions, type LinkOptions } from './options.ts'
 import { type Fate, Outbox, type OutboxCounts, RequestError, type Settled } from './outbox.ts'
+import { scrubber } from './secret.ts'
 import { openWebSocket } from './transport/websocket.ts'
 
 export interface SendOptions {
@@ -49,8 +51,9 @@ export interface LinkStats {
   readonly outbox: OutboxCounts
   /** Events that the chart did not name in the state that it was in: legal, and nothing changed. */
   readonly eventsIgnored: number
-  /** Messages that a slow reader lost. */
-  readonly inboundDropped: number
+  readonly inbound: InboundCounts
+  /** What listeners to the streams of the link threw: each ended nothing but its own call. */
+  readonly listenerErrors: number
 }
 
 /** One bot's connection. */
@@ -59,7 +62,10 @@ export interface Link<In = unknown, Out = unknown, C extends Calls = Calls> exte
   readonly status: LinkStatus
   /** The status, replayed to new subscribers. Completes when the link has stopped; never errors. */
   readonly state$: Observable<LinkStatus>
-  /** Messages of the peer. Kept for the first reader; `for await (const m of link)` reads them too. */
+  /**
+   * Messages of the peer; `for await (const m of link)` reads them too, and each of several readers gets every message.
+   * While nobody reads they are kept for who comes next, within the bound of the option `inbound`.
+   */
   readonly inbound$: Observable<In>
   /** Every transition with its reason, as it happens. */
   readonly transitions$: Observable<TransitionRecord>
@@ -104,6 +110,9 @@ export const connect = <In, Out, C extends Calls>(
 
 class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   readonly id: string
+  readonly state$: Observable<LinkStatus>
+  readonly inbound$: Observable<In>
+  readonly transitions$: Observable<TransitionRecord>
   readonly #adapter: Adapter<In, Out, C>
   readonly #options: CheckedOptions
   readonly #madeAt: number
@@ -111,6 +120,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   readonly #ports: LinkPorts
   readonly #closePorts: () => void
   readonly #inbound: Inbound<In>
+  readonly #listenerErrors: ListenerErrors
   readonly #recorder: Recorder
   readonly #transitions$ = new Subject<TransitionRecord>()
   readonly #status$ = new ReplaySubject<LinkStatus>(1)
@@ -134,7 +144,11 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     this.#options = options
     this.#madeAt = clock.now()
     this.#outbox = new Outbox(options.outbox, clock)
-    this.#inbound = new Inbound(options.inboundMax)
+    this.#inbound = new Inbound(options.inbound, clock, { taken: () => undefined, lost: () => undefined })
+    this.#listenerErrors = new ListenerErrors(id, clock, (text) => (this.#ports.endpoint?.scrub ?? scrubber([]))(text))
+    this.state$ = this.#listenerErrors.guard(this.#status$, 'state$')
+    this.inbound$ = this.#listenerErrors.guard(this.#inbound.observable, 'inbound$')
+    this.transitions$ = this.#listenerErrors.guard(this.#transitions$, 'transitions$')
     this.#recorder = new Recorder(options.recordsMax)
     this.#stopped = new Promise((resolve) => {
       this.#finish = resolve
@@ -174,7 +188,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
         return this.#delayMs
       },
       request,
-      deliver: (message) => this.#inbound.push(message as In),
+      deliver: (message, mark) => this.#inbound.push(message as In, mark),
       open:
         options.transport ??
         ((endpoint) =>
@@ -340,18 +354,6 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     return this.#status
   }
 
-  get state$(): Observable<LinkStatus> {
-    return this.#status$.asObservable()
-  }
-
-  get inbound$(): Observable<In> {
-    return this.#inbound.observable
-  }
-
-  get transitions$(): Observable<TransitionRecord> {
-    return this.#transitions$.asObservable()
-  }
-
   get recording(): Recording {
     return this.#recorder.recording
   }
@@ -361,7 +363,8 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
       frames: { ...this.#frames },
       outbox: this.#outbox.counts,
       eventsIgnored: this.#eventsIgnored,
-      inboundDropped: this.#inbound.dropped,
+      inbound: this.#inbound.counts,
+      listenerErrors: this.#listenerErrors.count,
     }
   }
 
