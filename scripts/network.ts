@@ -51,7 +51,7 @@ const exampleOfDetail = (): string => {
     failure('192.0.2.2', 4, 'ECONNRESET', 212, 'tls'),
     failure('192.0.2.1', 4, 'ETIMEDOUT', 9_730, 'tcp'),
   ]
-  return new DialError(errors, [], {}).message
+  return new DialError(errors, {}).message
 }
 
 const PEER = "the peer's log; with a proxy, [Proxies](#proxies)"

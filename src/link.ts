@@ -11,13 +11,15 @@ import { type Adapter, type Calls, checkAdapter, describe } from './adapter/adap
 import type { FrameCounts } from './conversation.ts'
 import { type ErrorCode, HoldfastError, sentence } from './error.ts'
 import { type Explanation, explain, type Language, type LinkStatus } from './explain.ts'
-import { Inbound } from './inbound.ts'
+import { ListenerErrors } from './guarded.ts'
+import { Inbound, type InboundCounts, type LossReason } from './inbound.ts'
 import { type EndpointBook, endpointBook } from './net/endpoints.ts'
 import { http } from './net/request.ts'
 import { eventName, Recorder, type Recording, reasonOf, type TransitionRecord } from './observe/recorder.ts'
 import { type CheckedOptions, checkNumber, checkOptions, type LinkOptions } from './options.ts'
 import { type Fate, Outbox, type OutboxCounts, RequestError, type Settled } from './outbox.ts'
 import { hasLost, Run, type Step } from './run.ts'
+import { scrubber } from './secret.ts'
 import { type Continuity, LinkSession, type SessionView } from './session.ts'
 import { Starts } from './starts.ts'
 import { openWebSocket } from './transport/websocket.ts'
@@ -48,12 +50,17 @@ export interface LinkStats {
   readonly outbox: OutboxCounts
   /** Events that the chart did not name in the state that it was in: legal, and nothing changed. */
   readonly eventsIgnored: number
-  /** Messages that a slow reader lost. */
-  readonly inboundDropped: number
+  readonly inbound: InboundCounts
+  /** What listeners to the streams of the link threw: each ended nothing but its own call. */
+  readonly listenerErrors: number
 }
 
 export interface ContinuityRecord {
   readonly kind: Continuity
+  /** What told so: the peer's welcome, or a bound of ours that was reached. */
+  readonly because: 'welcome' | LossReason
+  /** How many messages are missing, where that is known. */
+  readonly missed?: number
   /** Milliseconds since 1970. */
   readonly at: number
 }
@@ -64,7 +71,10 @@ export interface Link<In = unknown, Out = unknown, C extends Calls = Calls> exte
   readonly status: LinkStatus
   /** The status, replayed to new subscribers. Completes when the link has stopped; never errors. */
   readonly state$: Observable<LinkStatus>
-  /** Messages of the peer. Kept for the first reader; `for await (const m of link)` reads them too. */
+  /**
+   * Messages of the peer; `for await (const m of link)` reads them too, and each of several readers gets every message.
+   * While nobody reads they are kept for who comes next, within the bound of the option `inbound`.
+   */
   readonly inbound$: Observable<In>
   /** Every transition with its reason, as it happens. */
   readonly transitions$: Observable<TransitionRecord>
@@ -117,6 +127,10 @@ export const connect = <In, Out, C extends Calls>(
 
 class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   readonly id: string
+  readonly state$: Observable<LinkStatus>
+  readonly inbound$: Observable<In>
+  readonly continuity$: Observable<ContinuityRecord>
+  readonly transitions$: Observable<TransitionRecord>
   readonly #adapter: Adapter<In, Out, C>
   readonly #options: CheckedOptions
   readonly #madeAt: number
@@ -126,6 +140,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   readonly #book: EndpointBook
   readonly #session: LinkSession
   readonly #inbound: Inbound<In>
+  readonly #listenerErrors: ListenerErrors
   readonly #recorder: Recorder
   readonly #transitions$ = new Subject<TransitionRecord>()
   readonly #continuity$ = new Subject<ContinuityRecord>()
@@ -148,7 +163,18 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     this.#options = options
     this.#madeAt = clock.now()
     this.#outbox = new Outbox(options.outbox, clock)
-    this.#inbound = new Inbound(options.inboundMax)
+    this.#session = new LinkSession()
+    this.#inbound = new Inbound(options.inbound, clock, {
+      taken: (cursor) => this.#session.taken(cursor),
+      lost: (missed, because) => this.#tell({ kind: 'gap', because, missed }),
+    })
+    this.#listenerErrors = new ListenerErrors(id, clock, (text) =>
+      (this.#run?.ports.endpoint?.scrub ?? scrubber([]))(text),
+    )
+    this.state$ = this.#listenerErrors.guard(this.#status$, 'state$')
+    this.inbound$ = this.#listenerErrors.guard(this.#inbound.observable, 'inbound$')
+    this.transitions$ = this.#listenerErrors.guard(this.#transitions$, 'transitions$')
+    this.continuity$ = this.#listenerErrors.guard(this.#continuity$, 'continuity$')
     this.#recorder = new Recorder(options.recordsMax)
     this.#stopped = new Promise((resolve) => {
       this.#finish = resolve
@@ -156,7 +182,6 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     const beside = http(options, (delivered, message) => new RequestError(delivered, message))
     this.#closePorts = beside.close
     this.#book = endpointBook(clock)
-    this.#session = new LinkSession()
     this.#ports = this.#makePorts(beside.request)
     this.#status = { id, state: 'resolving', since: clock.wall(), attempt: 1, fault: null, nextDialAt: null }
     this.#run = this.#makeRun(this.#session)
@@ -185,7 +210,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
       frames: this.#frames,
       credentials: { wereRejected: false },
       request,
-      deliver: (message) => this.#inbound.push(message as In),
+      deliver: (message, mark) => this.#inbound.push(message as In, mark),
       announce: (continuity) => this.#announce(continuity),
       starting: () => starts.spend(),
       move: () => this.#move(),
@@ -302,8 +327,14 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     this.#show({ ...this.#status, state: successor.state, since: this.#options.clock.wall(), nextDialAt: null })
   }
 
+  /** Positions and ids of an old session mean nothing in a new one. A peer without sessions has ids for all its life. */
   #announce(kind: Continuity): void {
-    this.#continuity$.next({ kind, at: this.#options.clock.wall() })
+    if (kind !== 'recovered' && this.#session.isResumable) this.#inbound.beginSession()
+    this.#tell({ kind, because: 'welcome' })
+  }
+
+  #tell(record: Omit<ContinuityRecord, 'at'>): void {
+    this.#continuity$.next({ ...record, at: this.#options.clock.wall() })
   }
 
   #endIfOver(): void {
@@ -349,22 +380,6 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     return this.#status
   }
 
-  get state$(): Observable<LinkStatus> {
-    return this.#status$.asObservable()
-  }
-
-  get inbound$(): Observable<In> {
-    return this.#inbound.observable
-  }
-
-  get transitions$(): Observable<TransitionRecord> {
-    return this.#transitions$.asObservable()
-  }
-
-  get continuity$(): Observable<ContinuityRecord> {
-    return this.#continuity$.asObservable()
-  }
-
   get recording(): Recording {
     return this.#recorder.recording
   }
@@ -374,7 +389,8 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
       frames: { ...this.#frames },
       outbox: this.#outbox.counts,
       eventsIgnored: this.#eventsIgnored,
-      inboundDropped: this.#inbound.dropped,
+      inbound: this.#inbound.counts,
+      listenerErrors: this.#listenerErrors.count,
     }
   }
 

@@ -5,6 +5,7 @@ import { type Clock, realClock } from './clock.ts'
 import type { Endpoint } from './conversation.ts'
 import { HoldfastError } from './error.ts'
 import { type HeartbeatOptions, heartbeatDefaults } from './heartbeat.ts'
+import { type InboundOptions, inboundDefaults } from './inbound.ts'
 import { parseProxy } from './net/proxy.ts'
 import { type Lookup, lookupBySystem } from './net/resolve.ts'
 import { lookupByServers } from './net/servers.ts'
@@ -45,8 +46,8 @@ export interface LinkOptions {
   readonly deadlines?: Partial<Deadlines>
   readonly heartbeat?: Partial<HeartbeatOptions>
   readonly outbox?: Partial<OutboxOptions>
-  /** Messages that wait for a slow `for await`; beyond it the oldest is dropped and counted. Default 1,000. */
-  readonly inboundMax?: number
+  /** What waits for a slow reader, and what is known by its id. */
+  readonly inbound?: Partial<InboundOptions>
   /** A bigger frame ends the transport. Default 16 MiB. */
   readonly maxPayloadBytes?: number
   /** Ask the peer for compression. Default false. */
@@ -74,7 +75,10 @@ export interface LinkOptions {
 
 export interface CheckedOptions
   extends Required<
-    Omit<LinkOptions, 'id' | 'signal' | 'transport' | 'store' | 'deadlines' | 'heartbeat' | 'outbox' | 'dns' | 'proxy'>
+    Omit<
+      LinkOptions,
+      'id' | 'signal' | 'transport' | 'store' | 'deadlines' | 'heartbeat' | 'outbox' | 'inbound' | 'dns' | 'proxy'
+    >
   > {
   readonly id: string
   readonly signal: AbortSignal | undefined
@@ -84,6 +88,7 @@ export interface CheckedOptions
   readonly deadlines: Deadlines
   readonly heartbeat: HeartbeatOptions
   readonly outbox: OutboxOptions
+  readonly inbound: InboundOptions
 }
 
 /** The chart's names for the deadlines that it keeps itself. */
@@ -116,7 +121,7 @@ const KNOWN = [
   'deadlines',
   'heartbeat',
   'outbox',
-  'inboundMax',
+  'inbound',
   'maxPayloadBytes',
   'perMessageDeflate',
   'recordsMax',
@@ -131,6 +136,7 @@ const KNOWN = [
 const ID_LENGTH_MAX = 128
 const COUNT_MAX = 1_000_000
 const BYTES_MAX = 1024 ** 3
+const DEDUPE_MAX_MS = 86_400_000
 
 /** Fills in the defaults. Throws HoldfastError `bad-option` at the first wrong one. */
 export const checkOptions = (options: LinkOptions, adapterName: string): CheckedOptions => {
@@ -161,7 +167,7 @@ export const checkOptions = (options: LinkOptions, adapterName: string): Checked
     deadlines: checkNumbers('deadlines', options.deadlines, deadlineDefaults, TIMER_MAX_MS),
     heartbeat: checkHeartbeat(options.heartbeat),
     outbox: checkNumbers('outbox', options.outbox, outboxDefaults, BYTES_MAX),
-    inboundMax: checkNumber('inboundMax', options.inboundMax ?? 1_000, COUNT_MAX),
+    inbound: checkInbound(options.inbound),
     maxPayloadBytes: checkNumber('maxPayloadBytes', options.maxPayloadBytes ?? 16 * 1024 * 1024, BYTES_MAX),
     recordsMax: checkNumber('recordsMax', options.recordsMax ?? RECORDS_MAX, COUNT_MAX),
   }
@@ -216,6 +222,22 @@ const checkHeartbeat = (given: Partial<HeartbeatOptions> | undefined): Heartbeat
   throw wrong('heartbeat.answerMinMs', answerMinMs, `at most heartbeat.answerMaxMs, which is ${answerMaxMs}`)
 }
 
+const checkInbound = (given: Partial<InboundOptions> | undefined): InboundOptions => {
+  if (given === undefined) return inboundDefaults
+  checkObject(given, 'inbound')
+  refuseUnknown(given, Object.keys(inboundDefaults), 'inbound')
+  const { messagesMax, whenFull, dedupeMax, dedupeMs } = withDefaults(given, inboundDefaults)
+  if (whenFull !== 'drop-oldest' && whenFull !== 'drop-newest') {
+    throw wrong('inbound.whenFull', whenFull, '"drop-oldest" or "drop-newest"')
+  }
+  return {
+    messagesMax: checkNumber('inbound.messagesMax', messagesMax, COUNT_MAX),
+    whenFull,
+    dedupeMax: checkNumber('inbound.dedupeMax', dedupeMax, COUNT_MAX),
+    dedupeMs: checkNumber('inbound.dedupeMs', dedupeMs, DEDUPE_MAX_MS),
+  }
+}
+
 /** A whole number from 1 to `max`. */
 export const checkNumber = (name: string, value: unknown, max: number): number => {
   if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= max) return value
@@ -229,6 +251,11 @@ const checkNumbers = <T extends object>(group: string, given: Partial<T> | undef
   for (const [key, value] of Object.entries(given)) {
     if (value !== undefined) checkNumber(`${group}.${key}`, value, max)
   }
+  return withDefaults(given, defaults)
+}
+
+/** Something that is undefined counts as left out. */
+const withDefaults = <T extends object>(given: Partial<T>, defaults: T): T => {
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
   return { ...defaults, ...set }
 }

@@ -38,8 +38,6 @@ export class LinkSession implements SessionView {
   #wasWelcomed = false
   #failedResumes = 0
   #isElsewhere = false
-  /** Counts the sessions: a position in an old one means nothing in a new one. */
-  #number = 0
   readonly #changed: (session: Session) => void
 
   /** `changed` is told of each change that shall outlive the process. */
@@ -49,10 +47,6 @@ export class LinkSession implements SessionView {
 
   get current(): Session {
     return this.#session
-  }
-
-  get number(): number {
-    return this.#number
   }
 
   get isResumable(): boolean {
@@ -72,7 +66,6 @@ export class LinkSession implements SessionView {
   welcomed({ resumed = false, session }: Welcome): Continuity {
     const before = this.#session
     const continuity = resumed ? 'recovered' : this.#wasWelcomed ? 'gap' : 'new'
-    if (!resumed) this.#number++
     const { cursor } = before
     const kept = resumed ? before : {}
     this.#set({ ...kept, ...session, ...(resumed && cursor !== undefined ? { cursor } : {}) })
@@ -82,13 +75,12 @@ export class LinkSession implements SessionView {
     return continuity
   }
 
-  /** The user took the message at this position of the session with this number. */
-  taken(cursor: Cursor, number: number): void {
-    if (number === this.#number) this.#set({ ...this.#session, cursor })
+  /** The user took everything up to this position. */
+  taken(cursor: Cursor): void {
+    this.#set({ ...this.#session, cursor })
   }
 
   forget(): void {
-    this.#number++
     this.#failedResumes = 0
     this.#isElsewhere = false
     this.#set({})

@@ -242,14 +242,30 @@ describe('what the peer sends', () => {
   })
 
   it('drops the oldest for a slow reader, and counts them', async () => {
-    const { link, network, live, end } = rig({ inboundMax: 2 })
+    const { link, network, live, end } = rig({ inbound: { messagesMax: 2 } })
     await live()
     const slow = link[Symbol.asyncIterator]()
     for (let n = 1; n <= 5; n++) network.current!.frame(news(n))
-    expect(link.stats.inboundDropped).toBe(3)
+    expect(link.stats.inbound).toEqual({ arrived: 5, duplicates: 0, dropped: 3, waiting: 2 })
     expect([await slow.next(), await slow.next()].map(({ value }) => value.n)).toEqual([4, 5])
     await end()
     expect(await slow.next()).toEqual({ done: true, value: undefined })
+  })
+
+  it('comes once by its id, also over the next transport', async () => {
+    const { clock, link, network, live, end } = rig()
+    await live()
+    const heard: unknown[] = []
+    link.inbound$.subscribe(({ n }) => heard.push(n))
+    network.current!.frame({ ...news(1), id: 'a' })
+    network.current!.frame({ ...news(2), id: 'a' })
+    network.current!.lose({ code: 'connection-lost' })
+    await clock.advance(10_000)
+    network.current!.frame({ ...news(3), id: 'a' })
+    network.current!.frame({ ...news(4), id: 'b' })
+    expect(heard).toEqual([1, 4])
+    expect(link.stats.inbound).toEqual({ arrived: 4, duplicates: 2, dropped: 0, waiting: 0 })
+    await end()
   })
 
   it('gives each of several pending reads a message of its own, and ends them all', async () => {

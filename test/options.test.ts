@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { isHoldfastError } from '../src/error.ts'
 import { heartbeatDefaults } from '../src/heartbeat.ts'
+import { inboundDefaults } from '../src/inbound.ts'
 import { connect } from '../src/link.ts'
 import { checkOptions, type LinkOptions } from '../src/options.ts'
 import { outboxDefaults } from '../src/outbox.ts'
@@ -56,8 +57,18 @@ describe('bad options', () => {
     [{ outbox: [] }, 'The option "outbox" is an array; it must be an object.'],
     [{ outbox: { messagesMax: 0 } }, /"outbox.messagesMax" is the number 0/],
     [{ outbox: { bytesMax: true } }, /"outbox.bytesMax" is true/],
-    [{ inboundMax: 0 }, /"inboundMax" is the number 0/],
-    [{ inboundMax: 1e9 }, `The option "inboundMax" is the number 1000000000; ${WHOLE} 1000000.`],
+    [{ inbound: [] }, 'The option "inbound" is an array; it must be an object.'],
+    [
+      { inbound: { max: 1 } },
+      /^"max" is not one of the inbound\. Known are: messagesMax, whenFull, dedupeMax, dedupeMs\.$/,
+    ],
+    [{ inbound: { messagesMax: 0 } }, /"inbound.messagesMax" is the number 0/],
+    [{ inbound: { dedupeMax: 1e9 } }, `The option "inbound.dedupeMax" is the number 1000000000; ${WHOLE} 1000000.`],
+    [{ inbound: { dedupeMs: 1e9 } }, `The option "inbound.dedupeMs" is the number 1000000000; ${WHOLE} 86400000.`],
+    [
+      { inbound: { whenFull: 'block' } },
+      'The option "inbound.whenFull" is a string; it must be "drop-oldest" or "drop-newest".',
+    ],
     [{ maxPayloadBytes: '16mb' }, /"maxPayloadBytes" is a string/],
     [{ perMessageDeflate: 'yes' }, 'The option "perMessageDeflate" is a string; it must be true or false.'],
     [{ recordsMax: -5 }, /"recordsMax" is the number -5/],
@@ -87,7 +98,7 @@ describe('good options', () => {
     const checked = checkOptions(some as unknown as LinkOptions, 'onebot')
     expect(checked).toMatchObject({
       id: expect.stringMatching(/^onebot-[0-9a-f]{4}$/),
-      inboundMax: 1_000,
+      inbound: inboundDefaults,
       maxPayloadBytes: 16 * 1024 * 1024,
       perMessageDeflate: false,
       recordsMax: 256,
@@ -100,6 +111,7 @@ describe('good options', () => {
       tlsMs: 10_000,
       upgradeMs: 10_000,
       handshakeMs: 15_000,
+      resumeMs: 10_000,
       replayMs: 15_000,
       graceMs: 2_000,
       provenMs: 120_000,

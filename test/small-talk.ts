@@ -41,7 +41,7 @@ const dialogue = (io: Io<JsonObject>): Dialogue => ({
     const { op, key, value, why, code, retryAfterMs } = frame
     if (op === 'welcome') io.welcome({ replaying: frame.replaying === true })
     else if (op === 'caught-up') io.caughtUp()
-    else if (op === 'news') io.deliver(frame)
+    else if (op === 'news') io.deliver(frame, typeof frame.id === 'string' ? { id: frame.id } : {})
     else if (op === 'answer') io.answer(String(key), value)
     else if (op === 'refuse') io.refuse(String(key), String(why))
     else if (op === 'offline') io.impaired('account-offline', String(why))

@@ -107,7 +107,7 @@ Where an adapter names several targets, the link dials the best one:
 3. those that failed, the longest ago first. A failure is a class and no number, so that none is ever sorted as "0 ms".
 
 What is measured is the time of a TCP connect to the real port, smoothed. The one that welcomed us is kept until another
-is better by both ${numbers.show(ENDPOINTS, 'BETTER_BY_MS')} and ${numbers.show(ENDPOINTS, 'BETTER_BY_PART')}. With an untried one left, a failure leads to it within ${numbers.show('src/link.ts', 'NEXT_ENDPOINT_MS')}, without backoff;
+is better by both ${numbers.show(ENDPOINTS, 'BETTER_BY_MS')} and ${numbers.show(ENDPOINTS, 'BETTER_BY_PART')}. With an untried one left, a failure leads to it within ${numbers.show('src/choice.ts', 'NEXT_ENDPOINT_MS')}, without backoff;
 when all have failed once, the link backs off.
 
 ${numbers.table([

@@ -194,9 +194,8 @@ const judgeInbound = async (world: World): Promise<void> => {
   const early = world.read.length
   await world.takeAll()
   const waited = world.read.length - early
-  const { inboundDropped } = world.link.stats
-  const whole = world.read.length + inboundDropped === world.mood.delivered
-  const what = () =>
-    `${world.mood.delivered} came, ${early} were read, ${waited} waited, ${inboundDropped} were dropped`
+  const { dropped } = world.link.stats.inbound
+  const whole = world.read.length + dropped === world.mood.delivered
+  const what = () => `${world.mood.delivered} came, ${early} were read, ${waited} waited, ${dropped} were dropped`
   world.verdicts.check('HF-S11', whole && waited <= bounds.inboundMax, what)
 }

@@ -92,7 +92,7 @@ export class World {
         lookup: this.network.lookup,
         transport,
         outbox: { messagesMax, bytesMax },
-        inboundMax,
+        inbound: { messagesMax: inboundMax },
         recordsMax,
       },
     )
