@@ -15,6 +15,8 @@ const inRealTime = [
   'net/',
   'package/',
   'peers/',
+  'store/processes',
+  'store/full-disk',
   'testing/',
   'transport/',
   'visualizer/',
