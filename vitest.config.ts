@@ -16,6 +16,9 @@ const inRealTime = [
   'package/',
   'peers/',
   'signals',
+
+  'store/processes',
+  'store/full-disk',
   'testing/',
   'transport/',
   'visualizer/',
