@@ -1,9 +1,12 @@
 /** A child process that speaks JSON lines: what all parts of the laboratory are, whatever language they are written in. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { setPriority } from 'node:os'
 import { createInterface } from 'node:readline'
 
 const ANSWER_MAX_MS = 60_000
 const STDERR_KEPT = 4_000
+/** Its times are measured: where that is allowed, whatever else runs on the machine comes after it. */
+const NICENESS = -15
 
 export interface JsonProcess {
   readonly child: ChildProcess
@@ -25,6 +28,7 @@ interface Taker {
 
 export const jsonProcess = (command: string, args: readonly string[], env?: NodeJS.ProcessEnv): JsonProcess => {
   const child = spawn(command, args, { stdio: 'pipe', env: { ...process.env, ...env } })
+  putFirst(child)
   const lines: unknown[] = []
   const takers: Taker[] = []
   let stderr = ''
@@ -103,5 +107,13 @@ export const jsonProcess = (command: string, args: readonly string[], env?: Node
       await ended
       clearTimeout(timer)
     },
+  }
+}
+
+const putFirst = ({ pid }: ChildProcess) => {
+  try {
+    if (pid !== undefined) setPriority(pid, NICENESS)
+  } catch {
+    // not root, or it has ended already
   }
 }

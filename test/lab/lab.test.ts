@@ -5,30 +5,15 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { addresses, describeInLab, type Lab, type Outcome, type SetupName, startLab } from './lab.ts'
+import { beforeEach, expect, test } from 'vitest'
+import { addresses, describeInLab, type Lab, type Outcome, startLab } from './lab.ts'
+import { connectIn, labFor, median } from './measuring.ts'
 import { namespaces } from './namespaces.ts'
-import type { ConnectArgument } from './programs/connect.ts'
-import type { DialArgument } from './programs/dial.ts'
 import type { Looked } from './programs/lookup.ts'
 import { TOO_LATE } from './programs/program.ts'
 import type { WsEvent, WsOrder } from './programs/ws-client.ts'
 
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!
 const codesOf = ({ error }: Outcome): (string | undefined)[] => (error?.errors ?? []).map(({ code }) => code)
-
-/** Starts the laboratory for the tests of one describe. */
-const labFor = (setup: SetupName): { readonly lab: Lab } => {
-  const held: { lab: Lab } = { lab: undefined as never }
-  beforeAll(async () => {
-    held.lab = await startLab(setup)
-  })
-  afterAll(() => held.lab?.stop())
-  return held
-}
-
-const connectIn = (lab: Lab, argument: Partial<ConnectArgument>): Promise<Outcome[]> =>
-  lab.runAll<Outcome>('connect', { host: lab.target, port: lab.server.ports.echo, ...argument } as ConnectArgument)
 
 describeInLab('the laboratory: the wire', () => {
   const held = labFor('dual')
@@ -183,14 +168,6 @@ describeInLab('the laboratory: the founding incident', () => {
     expect(raced.map(({ ok }) => ok)).toEqual([true, true, true])
     expect(median(raced.map(({ ms }) => ms))).toBeGreaterThanOrEqual(600)
     expect(median(raced.map(({ ms }) => ms))).toBeLessThan(650)
-  })
-
-  test('and so does our own dialer', async () => {
-    const { lab } = held
-    const argument: DialArgument = { host: lab.target, port: lab.server.ports.echo, runs: 3 }
-    const outcomes = await lab.runAll<Outcome>('dial', argument)
-    expect(outcomes.map(({ ok }) => ok)).toEqual([true, true, true])
-    expect(median(outcomes.map(({ ms }) => ms))).toBeLessThan(650)
   })
 })
 

@@ -106,6 +106,22 @@ describe('a request', () => {
     expect((await asked).delivered).toBe('uncertain')
   })
 
+  // Against a server that closes after 1 s, with a round trip of 200 ms: test/lab/holding.test.ts.
+  it('network 6.6.15 takes the socket of the one before, but not when that was half a second ago', async () => {
+    let served = 0
+    const { port } = await rawServer((socket) => {
+      served++
+      socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'))
+    })
+    const made = client()
+    const askThenPause = async (pauseMs: number) => {
+      await ask(made, `http://127.0.0.1:${port}/`)
+      await new Promise((resolve) => setTimeout(resolve, pauseMs))
+      return served
+    }
+    expect([await askThenPause(100), await askThenPause(600), await askThenPause(0)]).toEqual([1, 1, 2])
+  })
+
   it('to a URL that is none fails like any other', async () => {
     expect(await failure(ask(client(), 'nowhere'))).toMatchObject({ delivered: expect.any(String) })
   })

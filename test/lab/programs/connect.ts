@@ -19,6 +19,8 @@ export interface ConnectArgument {
   /** For net and race: in this order and with no lookup. */
   readonly addresses?: readonly string[]
   readonly runs?: number
+  /** All runs at once, where each takes long. */
+  readonly together?: boolean
   readonly withinMs?: number
 }
 
@@ -30,6 +32,7 @@ const {
   secure,
   addresses,
   runs = 1,
+  together = false,
   withinMs = 30_000,
 } = argument<ConnectArgument>()
 
@@ -92,11 +95,16 @@ const ws: Attempt = (callOff) =>
     socket.on('error', reject).once('open', () => resolve({}))
   })
 
+const run = async () => print(await measure(withinMs, { net, race, fetch: viaFetch, undici, ws }[kind]))
+
 obey(() => undefined)
 await warmUp()
-for (let run = 0; run < runs; run++) {
-  // Two in a row would find the other's answers still on the wire.
-  if (run > 0) await sleep(10)
-  print(await measure(withinMs, { net, race, fetch: viaFetch, undici, ws }[kind]))
+if (together) await Promise.all(Array.from({ length: runs }, run))
+else {
+  for (let left = runs; left > 0; left--) {
+    await run()
+    // Two in a row would find the other's answers still on the wire.
+    await sleep(10)
+  }
 }
 process.exit()

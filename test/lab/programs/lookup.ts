@@ -1,12 +1,14 @@
-/** Looks names up, all at once. One line of `Looked` for each, in the order of their ends. */
+/** Looks names up, all at once or when each is due. One line of `Looked` for each, in the order of their ends. */
 import { lookup as systemLookup } from 'node:dns'
 import { Resolver } from 'node:dns/promises'
+import { realClock } from '../../../src/clock.ts'
+import { resolverOf } from '../../../src/net/resolve.ts'
 import { argument, measure, type Outcome, obey, print } from './program.ts'
 
 export interface Query {
   readonly name: string
-  /** getaddrinfo, or c-ares. */
-  readonly via?: 'system' | 'cares'
+  /** getaddrinfo, c-ares, or our own resolver. */
+  readonly via?: 'system' | 'cares' | 'ours'
   readonly family?: 0 | 4 | 6
   readonly afterMs?: number
   /** For c-ares. */
@@ -31,11 +33,16 @@ const cares = ({ name, family, options }: Query): Promise<string[]> => {
   return family === 6 ? resolver.resolve6(name) : resolver.resolve4(name)
 }
 
+const ours = async ({ name }: Query): Promise<string[]> => {
+  const { known } = await resolverOf(realClock).find(name)
+  return known.map(({ address }) => address)
+}
+
 const run = async (query: Query): Promise<void> => {
   await new Promise((resolve) => setTimeout(resolve, query.afterMs ?? 0))
   let addresses: string[] = []
   const outcome = await measure(40_000, async () => {
-    addresses = await (query.via === 'cares' ? cares(query) : system(query))
+    addresses = await { system, cares, ours }[query.via ?? 'system'](query)
     return {}
   })
   print({ ...outcome, name: query.name, addresses } satisfies Looked)

@@ -28,7 +28,12 @@ export const monotonicMs = (): number => Number(process.hrtime.bigint()) / 1e6
  */
 export const warmUp = (open: (host: string, port: number) => Promise<unknown> = openAndClose): Promise<void> =>
   new Promise((resolve, reject) => {
-    const server = createServer((socket) => socket.on('error', () => undefined).end())
+    const server = createServer((socket) =>
+      socket
+        .on('error', () => undefined)
+        .resume()
+        .end(),
+    )
     server.once('error', reject).listen(0, '127.0.0.1', () => {
       const { address, port } = server.address() as AddressInfo
       open(address, port).then(() => server.close(() => resolve()), reject)

@@ -24,7 +24,14 @@ export interface WsOrder {
   readonly terminate?: boolean
 }
 
-const { url, handshakeTimeoutMs } = argument<{ url: string; handshakeTimeoutMs?: number }>()
+export interface WsArgument {
+  readonly url: string
+  readonly handshakeTimeoutMs?: number
+  /** For setKeepAlive of its TCP socket. */
+  readonly keepAliveMs?: number
+}
+
+const { url, handshakeTimeoutMs, keepAliveMs } = argument<WsArgument>()
 
 const happened = (event: WsEvent['event'], details: Partial<WsEvent> = {}) => {
   print({ event, atMs: monotonicMs(), ...details } satisfies WsEvent)
@@ -32,6 +39,7 @@ const happened = (event: WsEvent['event'], details: Partial<WsEvent> = {}) => {
 
 const socket = new WebSocket(url, { ...(handshakeTimeoutMs && { handshakeTimeout: handshakeTimeoutMs }) })
 socket.on('open', () => happened('open'))
+if (keepAliveMs) socket.on('upgrade', ({ socket: tcp }) => tcp.setKeepAlive(true, keepAliveMs))
 socket.on('message', (data) => happened('message', { text: data.toString() }))
 socket.on('pong', () => happened('pong'))
 socket.on('error', (error) => happened('error', { error: tell(error) }))
