@@ -6,8 +6,9 @@ import { Observable, Subject } from 'rxjs'
 import type { Fault, FaultCode } from '../machines/fault.ts'
 import type { LinkEvent } from '../machines/link.ts'
 import type { Adapter, Dialogue, Frame, HttpOutgoing, Io, Target, Verdict } from './adapter/adapter.ts'
+import type { Ear, Heard } from './deaf.ts'
 import { textOf } from './error.ts'
-import { clampRhythm, type Pulse, type Rhythm } from './heartbeat.ts'
+import { adjust, type Pulse, type Rhythm } from './heartbeat.ts'
 import type { ProxyServer } from './net/proxy.ts'
 import type { AddressFeed } from './net/resolve.ts'
 import type { Outbox, Writer } from './outbox.ts'
@@ -36,9 +37,10 @@ export interface ConversationPorts {
   readonly deliver: (message: unknown) => void
 }
 
-/** A running conversation, as heartbeat and outbox see it. */
+/** A running conversation, as heartbeat, deaf watch and outbox see it. */
 export interface Conversation {
   readonly pulse: Pulse
+  readonly ear: Ear
   readonly writer: Writer
   /** Says goodbye to the peer. */
   close(): void
@@ -63,8 +65,12 @@ export const converse = (
     const inbound$ = new Subject<void>()
     const changed$ = new Subject<void>()
     const doubted$ = new Subject<void>()
+    const heard$ = new Subject<Heard>()
     let pipe: Pipe | undefined
     let rhythm: Rhythm = {}
+    let caughtUp = false
+    /** Whether the adapter reports the account as impaired. */
+    let reported = false
     let probes = 0
     /** The latest mark, and the number of the probe that went before it. */
     let marked = { mark: 0, after: 0 }
@@ -80,6 +86,20 @@ export const converse = (
       inbound$.next()
       tell(event)
     }
+    const hear = (heard: Heard) => {
+      inbound$.next()
+      heard$.next(heard)
+    }
+    const endReplay = () => {
+      caughtUp = true
+      changed$.next()
+      tellInbound({ type: 'replay.completed' })
+    }
+    const report = (isReported: boolean, event: LinkEvent) => {
+      reported = isReported
+      changed$.next()
+      tellInbound(event)
+    }
     const adapterThrew = (error: unknown) => lose({ code: 'adapter-failed', detail: textOf(error) })
 
     /** Events of an ended transport go nowhere by themselves; what goes past the chart has to be held back here. */
@@ -94,18 +114,24 @@ export const converse = (
       send: (frame) => unlessEnded(() => pipe?.send(frame)),
       welcome: (options) => {
         tellInbound({ type: 'peer.welcomed' })
-        if (!options?.replaying) tellInbound({ type: 'replay.completed' })
+        if (!options?.replaying) endReplay()
       },
-      caughtUp: () => tellInbound({ type: 'replay.completed' }),
-      heartbeat: ({ expectMs, everyMs }) => {
-        rhythm = { expectMs: clampRhythm(expectMs) ?? rhythm.expectMs, everyMs: clampRhythm(everyMs) ?? rhythm.everyMs }
+      caughtUp: endReplay,
+      heartbeat: (said) => {
+        rhythm = adjust(rhythm, said)
+        hear('beat')
         changed$.next()
       },
-      deliver: (message) => unlessEnded(() => ports.deliver(message)),
+      deliver: (message) =>
+        unlessEnded(() => {
+          hear('message')
+          ports.deliver(message)
+        }),
       answer: (key, result) => unlessEnded(() => outbox.answer(key, result)),
       refuse: (key, detail) => unlessEnded(() => outbox.refuse(key, scrub(textOf(detail)))),
-      impaired: (code, detail) => tellInbound({ type: 'account.impaired', fault: clean(faultOf(code, detail)) }),
-      recovered: () => tellInbound({ type: 'account.recovered' }),
+      impaired: (code, detail) => report(true, { type: 'account.impaired', fault: clean(faultOf(code, detail)) }),
+      // many say with each beat that all is well: that takes back their own report, and not what the deaf watch found
+      recovered: () => (reported ? report(false, { type: 'account.recovered' }) : inbound$.next()),
       fail: (code, more) => lose({ ...faultOf(code, more?.detail), ...waitOf(more?.retryAfterMs) }),
     }
 
@@ -177,6 +203,7 @@ export const converse = (
 
     begun({
       pulse: { inbound$, changed$, doubted$, rhythm: () => rhythm, waiting: () => outbox.awaitsProof, probe },
+      ear: { heard$, inbound$, changed$, rhythm: () => rhythm, excused: () => reported || !caughtUp },
       writer: {
         write: (frame) => pipe?.send(frame),
         awaitProof: () => changed$.next(),
