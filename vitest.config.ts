@@ -15,6 +15,7 @@ const inRealTime = [
   'net/',
   'package/',
   'peers/',
+  'stall/',
   'testing/',
   'transport/',
   'visualizer/',

@@ -9,6 +9,7 @@ import { type LinkContext, type LinkEvent, type StateName, stateName } from '../
 import { type LinkPorts, makeActor } from './activities.ts'
 import { type Adapter, type Calls, checkAdapter, describe } from './adapter/adapter.ts'
 import { type Hint, hintsOf } from './awake.ts'
+import { patient } from './clock.ts'
 import type { FrameCounts } from './conversation.ts'
 import { type ErrorCode, HoldfastError, sentence } from './error.ts'
 import { type Explanation, explain, type Language, type LinkStatus } from './explain.ts'
@@ -83,6 +84,8 @@ export interface Link<In = unknown, Out = unknown, C extends Calls = Calls> exte
   stop(options?: { drainMs?: number }): Promise<void>
 }
 
+/** Their deadlines blame nobody, so they need not wait again when they are late. */
+const UNHURT: ReadonlySet<StateName> = new Set(['backoff', 'closing'])
 /** With another endpoint to try, it is tried so soon: Lagrange's rule, incident 3. */
 const NEXT_ENDPOINT_MS = 1_000
 const SEND_WITHIN_MS = 300_000
@@ -225,7 +228,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     const salt = Math.floor(clock.random() * 2 ** 32).toString(36)
     const actor = makeActor(this.#ports, {
       input: { id: `${id}~${salt}` },
-      clock: { setTimeout: clock.setTimeout, clearTimeout: (timer: object) => clock.clearTimeout(timer) },
+      clock: patient(clock, () => !UNHURT.has(this.#status.state)),
       inspect: (told) => {
         if (told.type !== '@xstate.snapshot' || told.rootId !== told.actorRef.sessionId) return
         this.#notice(told.event, told.snapshot as unknown as LinkSnapshot)

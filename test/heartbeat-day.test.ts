@@ -4,7 +4,7 @@
  * the next one.
  */
 import { describe, expect, it } from 'vitest'
-import { type Clock, STALL_MS, type Timer } from '../src/clock.ts'
+import { type Clock, LATE_MS, type Timer } from '../src/clock.ts'
 import { connect } from '../src/link.ts'
 import { FakeNetwork } from '../src/testing/fake-network.ts'
 import { type HeapClock, heapClock, seededRandom } from '../src/testing/heap-clock.ts'
@@ -48,7 +48,7 @@ const nodeOf = (world: HeapClock) => {
     }
     return pending
   }
-  const ours = clockOn(world, (run, lateMs) => (lateMs > STALL_MS ? putOff(run) : void run()))
+  const ours = clockOn(world, (run, lateMs) => (lateMs > LATE_MS ? putOff(run) : void run()))
   return { sockets, ours }
 }
 

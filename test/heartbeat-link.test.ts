@@ -341,6 +341,53 @@ describe('our own stall', () => {
     await alive.end()
   })
 
+  it.each([1_900, 3_500, 60_000])('of %i ms in the middle of a doubt gives the peer its grace anew', async (ms) => {
+    const made = await frozen(4_000)
+    const { clock, link, network } = made
+    while (link.status.state !== 'degraded.suspect') await clock.advance(clock.nextInMs!)
+    await clock.advance(10)
+    // the probes so far are lost, and the peer is well again
+    network.healthy = true
+    clock.sleep(ms)
+    await clock.advance(1_500)
+    expect(link.status.state).toBe('live')
+    await clock.advance(600_000)
+    expect(network.transports).toHaveLength(1)
+    await made.end()
+  })
+
+  it('in the middle of a doubt does not save a peer that is gone', async () => {
+    const made = await frozen(4_000)
+    const { clock, link } = made
+    while (link.status.state !== 'degraded.suspect') await clock.advance(clock.nextInMs!)
+    clock.sleep(60_000)
+    await clock.advance(0)
+    expect(link.status.state).toBe('degraded.suspect')
+    await clock.advance(2_000)
+    expect(link.status.state).toBe('backoff')
+    await made.end()
+  })
+
+  it('R10 in a handshake leaves the peer time to finish it', async () => {
+    const made = rig()
+    const { clock, link, network } = made
+    network.latencyMs = 600
+    await clock.advance(700)
+    expect(link.status.state).toBe('handshaking')
+    // our request was on its way when the machine slept; its answer comes half a second after waking
+    const greetAt = clock.now() + 60_500
+    network.healthy = false
+    clock.setTimeout(() => {
+      network.current?.ready()
+      network.current?.frame({ op: 'welcome' })
+    }, greetAt - clock.now())
+    clock.sleep(60_000)
+    await clock.advance(1_000)
+    expect(link.status.state).toBe('live')
+    expect(network.transports).toHaveLength(1)
+    await made.end()
+  })
+
   it('R75 timers that are throttled to one a minute cause probes, and no doubt', async () => {
     const made = rig()
     await made.live()
