@@ -12,7 +12,10 @@
 import { Observable, type Subject } from 'rxjs'
 import { type Clock, STALL_MS, type Timer } from './clock.ts'
 
-/** All in milliseconds. */
+/**
+ * All in milliseconds. An idle peer that is gone is given up within `quietMs + answerMaxMs` and the link's
+ * `deadlines.graceMs` of its last sign of life: 13 s by the defaults, 3 s with 2,000 + 500 + 500.
+ */
 export interface HeartbeatOptions {
   /** Quiet for so long: probe. */
   readonly quietMs: number

@@ -96,6 +96,23 @@ describe('no message for as long as the user says', () => {
   })
 })
 
+describe('no message for as long as the adapter says', () => {
+  it.each([
+    [undefined, 30_000, 30_000],
+    [60_000, 30_000, 60_000],
+    [20_000, 30_000, 20_000],
+  ])('with %s ms of the user and %i ms of the adapter: %i ms', async (deafMs, payloadMs, counts) => {
+    const made = rig({ heartbeat: deafMs === undefined ? {} : { deafMs } })
+    await made.live()
+    made.network.current!.frame({ op: 'lively', payloadMs })
+    await made.clock.advance(counts - 50)
+    expect(made.link.status.state).toBe('live')
+    await made.clock.advance(10_000)
+    expect(made.link.status.fault?.detail).toBe(`no message for ${counts} ms`)
+    await made.end()
+  })
+})
+
 describe('an account that the adapter reports', () => {
   it('is left to the adapter: a message does not clear it', async () => {
     const made = await deafened(20_000)
@@ -103,8 +120,10 @@ describe('an account that the adapter reports', () => {
     await made.clock.advance(60_000)
     tell(made, 'news')
     expect(made.link.status).toMatchObject({ state: 'degraded.impaired', fault: { code: 'account-offline' } })
+    await made.clock.advance(60_000)
     tell(made, 'online')
     expect(made.link.status.state).toBe('live')
+    // nobody could have written to it meanwhile
     await made.clock.advance(19_000)
     expect(made.link.status.state).toBe('live')
     await made.end()
@@ -165,8 +184,10 @@ describe('a peer that announced its beats', () => {
     }
     await clock.advance(0)
     expect(link.status).toMatchObject({ state: 'degraded.impaired', fault: { detail: 'no message for 30000 ms' } })
+    const before = link.recording.total
     beat()
     expect(link.status.state).toBe('degraded.impaired')
+    expect(link.recording.total).toBe(before)
     say()
     expect(link.status.state).toBe('live')
     await end()
