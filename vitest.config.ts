@@ -16,9 +16,9 @@ const inRealTime = [
   'package/',
   'peers/',
   'signals',
-
   'store/processes',
   'store/full-disk',
+  'stall/',
   'testing/',
   'transport/',
   'visualizer/',

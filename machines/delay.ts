@@ -89,7 +89,7 @@ export const attemptOf = (spent: Spent): number => 1 + spent.vacant + spent.drop
 
 /**
  * How long to wait before the next dial, in whole milliseconds.
- * A delay that the peer asked for is a minimum, plus up to 20 % so that all who were told the same do not return together.
+ * A delay that the peer asked for is a minimum, plus up to 10 % so that all who were told the same do not return together.
  */
 export const backoffDelay = (id: string, spent: Spent, fault: Fault | null): number => {
   const curve = curveOf(fault)
@@ -99,7 +99,7 @@ export const backoffDelay = (id: string, spent: Spent, fault: Fault | null): num
   const full = Math.min(cap, baseMs * 2 ** (n - 1))
   const own = full * (floor + (1 - floor) * jitter(id, attemptOf(spent)))
   const asked = askedMs(fault)
-  const told = asked + 0.2 * asked * jitter(id, -attemptOf(spent))
+  const told = asked + 0.1 * asked * jitter(id, -attemptOf(spent))
   return Math.min(Math.ceil(Math.max(own, told)), TIMER_MAX_MS)
 }
 

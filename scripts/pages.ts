@@ -61,7 +61,7 @@ ${deadlineTable(chart)}
 
 \`backoffDelay\` is worked out from the id of the link, the dials spent so far and the last fault. Each dial doubles the
 wait from the base up to the cap, and a hash of the id takes off a part of it, down to the floor, so that no two links
-march in step. A delay that the peer asked for is a minimum (believed up to ${duration(RETRY_AFTER_MAX_MS)}), plus up to 20 %. Spent dials are
+march in step. A delay that the peer asked for is a minimum (believed up to ${duration(RETRY_AFTER_MAX_MS)}), plus up to 10 %. Spent dials are
 forgiven after ${duration(deadlines.provenAfter)} in \`live\`.
 
 ${curveTable()}

@@ -1,11 +1,12 @@
 /** The activities of the chart, bound once for all links: each finds the ports of its link by the system it runs in. */
-import { catchError, Observable, of } from 'rxjs'
+import { catchError, merge, Observable, of } from 'rxjs'
 import { type Actor, type ActorOptions, createActor, fromEventObservable } from 'xstate'
 import { backoffDelay } from '../machines/delay.ts'
 import type { Fault } from '../machines/fault.ts'
 import { type ActivityInput, type LinkEvent, linkMachine } from '../machines/link.ts'
 import type { Choice, Chosen } from './choice.ts'
 import { type Conversation, type ConversationPorts, converse, type Endpoint } from './conversation.ts'
+import { deaf } from './deaf.ts'
 import { faultFrom, textOf } from './error.ts'
 import { heartbeat } from './heartbeat.ts'
 import { discover } from './net/discover.ts'
@@ -144,7 +145,8 @@ const beTransport = (ports: RunPorts): Observable<LinkEvent> => {
 
 const watch = ({ conversation, link: { options } }: RunPorts): Observable<LinkEvent> => {
   if (!conversation) throw new Error('watching without a conversation')
-  return heartbeat(conversation.pulse, options.clock, options.heartbeat)
+  const { clock, heartbeat: wanted } = options
+  return merge(heartbeat(conversation.pulse, clock, wanted), deaf(conversation.ear, clock, wanted.deafMs))
 }
 
 const drain = ({ conversation, link: { outbox } }: RunPorts): Observable<LinkEvent> =>

@@ -16,8 +16,9 @@ import type {
   Verdict,
   Welcome,
 } from './adapter/adapter.ts'
+import type { Ear, Heard } from './deaf.ts'
 import { textOf } from './error.ts'
-import { clampRhythm, type Pulse, type Rhythm } from './heartbeat.ts'
+import { adjust, type Pulse, type Rhythm } from './heartbeat.ts'
 import type { DialPath } from './net/dial.ts'
 import type { ProxyServer } from './net/proxy.ts'
 import type { AddressFeed } from './net/resolve.ts'
@@ -58,9 +59,10 @@ export interface ConversationPorts {
   readonly move: () => boolean
 }
 
-/** A running conversation, as heartbeat and outbox see it. */
+/** A running conversation, as heartbeat, deaf watch and outbox see it. */
 export interface Conversation {
   readonly pulse: Pulse
+  readonly ear: Ear
   readonly writer: Writer
   /** Says goodbye to the peer. */
   close(): void
@@ -92,8 +94,12 @@ export const converse = (
     const inbound$ = new Subject<void>()
     const changed$ = new Subject<void>()
     const doubted$ = new Subject<void>()
+    const heard$ = new Subject<Heard>()
     let pipe: Pipe | undefined
     let rhythm: Rhythm = {}
+    let caughtUp = false
+    /** Whether the adapter reports the account as impaired. */
+    let reported = false
     let probes = 0
     /** The latest mark, and the number of the probe that went before it. */
     let marked = { mark: 0, after: 0 }
@@ -118,6 +124,24 @@ export const converse = (
       inbound$.next()
       tell(event)
     }
+    const hear = (heard: Heard) => {
+      inbound$.next()
+      heard$.next(heard)
+    }
+    const endReplay = () => {
+      caughtUp = true
+      unlessEnded(() => {
+        if (recovered) ports.announce('recovered')
+        recovered = false
+      })
+      changed$.next()
+      tellInbound({ type: 'replay.completed' })
+    }
+    const report = (isReported: boolean, event: LinkEvent) => {
+      reported = isReported
+      changed$.next()
+      tellInbound(event)
+    }
     const adapterThrew = (error: unknown) => lose({ code: 'adapter-failed', detail: textOf(error) })
 
     /** Events of an ended transport go nowhere by themselves; what goes past the chart has to be held back here. */
@@ -133,14 +157,6 @@ export const converse = (
       recovered = continuity === 'recovered'
       if (!recovered) ports.announce(continuity)
     }
-    const caughtUp = () => {
-      unlessEnded(() => {
-        if (recovered) ports.announce('recovered')
-        recovered = false
-      })
-      tellInbound({ type: 'replay.completed' })
-    }
-
     const io: Io<unknown> = {
       session: session.current,
       leaving: (detail) =>
@@ -151,18 +167,24 @@ export const converse = (
       welcome: (options = {}) => {
         unlessEnded(() => welcomed(options))
         tellInbound({ type: 'peer.welcomed' })
-        if (!options.replaying) caughtUp()
+        if (!options.replaying) endReplay()
       },
-      caughtUp: () => caughtUp(),
-      heartbeat: ({ expectMs, everyMs }) => {
-        rhythm = { expectMs: clampRhythm(expectMs) ?? rhythm.expectMs, everyMs: clampRhythm(everyMs) ?? rhythm.everyMs }
+      caughtUp: endReplay,
+      heartbeat: (said) => {
+        rhythm = adjust(rhythm, said)
+        hear('beat')
         changed$.next()
       },
-      deliver: (message, mark) => unlessEnded(() => ports.deliver(message, mark)),
+      deliver: (message, mark) =>
+        unlessEnded(() => {
+          hear('message')
+          ports.deliver(message, mark)
+        }),
       answer: (key, result) => unlessEnded(() => outbox.answer(key, result)),
       refuse: (key, detail) => unlessEnded(() => outbox.refuse(key, scrub(textOf(detail)))),
-      impaired: (code, detail) => tellInbound({ type: 'account.impaired', fault: clean(faultOf(code, detail)) }),
-      recovered: () => tellInbound({ type: 'account.recovered' }),
+      impaired: (code, detail) => report(true, { type: 'account.impaired', fault: clean(faultOf(code, detail)) }),
+      // many say with each beat that all is well: that takes back their own report, and not what the deaf watch found
+      recovered: () => (reported ? report(false, { type: 'account.recovered' }) : inbound$.next()),
       fail: (code, more) => lose({ ...faultOf(code, more?.detail), ...waitOf(more?.retryAfterMs) }),
     }
 
@@ -235,6 +257,7 @@ export const converse = (
 
     begun({
       pulse: { inbound$, changed$, doubted$, rhythm: () => rhythm, waiting: () => outbox.awaitsProof, probe },
+      ear: { heard$, inbound$, changed$, rhythm: () => rhythm, excused: () => reported || !caughtUp },
       writer: {
         write: (frame) => pipe?.send(frame),
         awaitProof: () => changed$.next(),

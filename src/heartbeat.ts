@@ -1,9 +1,10 @@
 /**
  * Frames and clock to `heartbeat.missed` and `heartbeat.seen`: the activity that watches a session.
  *
- * Any inbound counts as life. When it is quiet for a while, or a message waits for its answer, the peer is probed; a probe
- * that stays unanswered is one missed heartbeat, and the next probe follows at once. The contract that makes `live` a
- * watched state: within `quietMs + answerMaxMs` of silence this stream says `missed`, and again for each further probe.
+ * Any inbound counts as life, and it is told here before it is queued anywhere. When it is quiet for a while, or a message
+ * waits for its answer, the peer is probed; a probe that stays unanswered is one missed heartbeat, and the next probe
+ * follows at once. The contract that makes `live` a watched state: within `quietMs + answerMaxMs` of silence this stream
+ * says `missed`, and again for each further probe. The verdict is the chart's, after its grace.
  *
  * It never blames the peer for our own stall: a timer that fires late means that we slept, so the window starts anew with
  * a probe (regressions R10, R75, R96).
@@ -11,15 +12,23 @@
 import { Observable, type Subject } from 'rxjs'
 import { type Clock, STALL_MS, type Timer } from './clock.ts'
 
-/** All in milliseconds. */
+/**
+ * All in milliseconds. An idle peer that is gone is given up within `quietMs + answerMaxMs` and the link's
+ * `deadlines.graceMs` of its last sign of life: 13 s by the defaults, 3 s with 2,000 + 500 + 500.
+ */
 export interface HeartbeatOptions {
   /** Quiet for so long: probe. */
   readonly quietMs: number
   /** The same while a message waits for its answer. */
   readonly quietWaitingMs: number
-  /** An answer is awaited for 4 × the measured round trip, within these bounds. */
+  /** An answer is awaited for the measured round trip and some time for its changes, within these bounds. */
   readonly answerMinMs: number
   readonly answerMaxMs: number
+  /**
+   * No message for so long, although the heartbeat is fine: `degraded.impaired`, which holds back what is to be sent until
+   * one comes. For bots in lively groups only. Default: what the adapter says, and most say nothing.
+   */
+  readonly deafMs?: number | undefined
 }
 
 export const heartbeatDefaults: HeartbeatOptions = {
@@ -27,12 +36,14 @@ export const heartbeatDefaults: HeartbeatOptions = {
   quietWaitingMs: 750,
   answerMinMs: 1_000,
   answerMaxMs: 3_000,
+  deafMs: undefined,
 }
 
 /** What the peer wants or announces: see `Io.heartbeat`. */
 export interface Rhythm {
   readonly expectMs?: number | undefined
   readonly everyMs?: number | undefined
+  readonly payloadMs?: number | undefined
 }
 
 /** The heartbeat's view of a conversation. */
@@ -53,60 +64,104 @@ export type Beat = { type: 'heartbeat.missed' } | { type: 'heartbeat.seen' }
 
 const RHYTHM_MIN_MS = 1_000
 const RHYTHM_MAX_MS = 600_000
+const PAYLOAD_MAX_MS = 86_400_000
 
-/** An interval from a peer: bounded, so that 0 is no busy loop and 1e12 no eternity. NaN says nothing. */
-export const clampRhythm = (ms: number | undefined): number | undefined =>
-  ms === undefined || Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, RHYTHM_MIN_MS), RHYTHM_MAX_MS)
+const clamp = (ms: number | undefined, maxMs: number): number | undefined =>
+  ms === undefined || Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, RHYTHM_MIN_MS), maxMs)
 
-/** Weight of a new sample in the smoothed round trip, as in TCP (RFC 6298). */
-const SMOOTHING = 1 / 8
+/**
+ * The rhythm with what a peer says anew. What it says is bounded, so that 0 is no busy loop and 1e12 no eternity; what it
+ * does not say, or says as NaN, stays as it was.
+ */
+export const adjust = (rhythm: Rhythm, { expectMs, everyMs, payloadMs }: Rhythm): Rhythm => ({
+  expectMs: clamp(expectMs, RHYTHM_MAX_MS) ?? rhythm.expectMs,
+  everyMs: clamp(everyMs, RHYTHM_MAX_MS) ?? rhythm.everyMs,
+  payloadMs: clamp(payloadMs, PAYLOAD_MAX_MS) ?? rhythm.payloadMs,
+})
+
+/** An announced beat may be lost, or late by a whole interval, before the peer is asked. */
+const BEATS_EXPECTED = 2
+
+/** The round trip as TCP keeps it: smoothed, with its mean deviation (RFC 6298, section 2). */
+interface RoundTrip {
+  readonly meanMs: number
+  readonly deviationMs: number
+}
+
+const measure = (known: RoundTrip | undefined, sampleMs: number): RoundTrip => {
+  if (known === undefined) return { meanMs: sampleMs, deviationMs: sampleMs / 2 }
+  const errorMs = sampleMs - known.meanMs
+  return {
+    meanMs: known.meanMs + errorMs / 8,
+    deviationMs: known.deviationMs + (Math.abs(errorMs) - known.deviationMs) / 4,
+  }
+}
+
+/** TCP waits for four deviations. Behind our deadline lies the grace, so half as many will do. */
+const DEVIATIONS = 2
+/** However steady the round trip is, an answer may be late by so much. */
+const SLACK_MS = 250
 
 export const heartbeat = (pulse: Pulse, clock: Clock, options: HeartbeatOptions): Observable<Beat> =>
   new Observable((subscriber) => {
-    let lastInboundAt = clock.now()
-    let lastProbeAt = lastInboundAt
-    /** When the probe that is still unanswered was sent. */
-    let askedAt: number | undefined
-    let roundTripMs: number | undefined
+    const begunAt = clock.now()
+    /** Where in the peer's interval the first beat falls: links that came up together must not beat together. */
+    const lot = clock.random()
+    let lastInboundAt = begunAt
+    let lastProbeAt: number | undefined
+    /** When the first and the latest of the probes that are still unanswered were sent. */
+    let asked: { readonly firstAt: number; readonly lastAt: number } | undefined
+    let roundTrip: RoundTrip | undefined
     let missed = false
     let timer: Timer | undefined
-    let dueAt = 0
+    let dueAt = begunAt
 
     const answerMs = () => {
-      const wanted = roundTripMs === undefined ? options.answerMaxMs : 4 * roundTripMs
-      return Math.min(Math.max(wanted, options.answerMinMs), options.answerMaxMs)
+      const { answerMinMs, answerMaxMs } = options
+      const hasteMs = pulse.waiting() ? answerMinMs + SLACK_MS : answerMaxMs
+      const wanted = roundTrip ? roundTrip.meanMs + Math.max(SLACK_MS, DEVIATIONS * roundTrip.deviationMs) : hasteMs
+      return Math.min(Math.max(wanted, answerMinMs), answerMaxMs)
     }
 
     const nextAt = () => {
-      if (askedAt !== undefined) return askedAt + answerMs()
-      const { expectMs, everyMs } = pulse.rhythm()
-      const quiet = Math.min(
-        pulse.waiting() ? options.quietWaitingMs : options.quietMs,
-        expectMs === undefined ? Number.POSITIVE_INFINITY : expectMs * 1.5,
-      )
-      const beat = everyMs === undefined ? Number.POSITIVE_INFINITY : lastProbeAt + everyMs
-      return Math.min(lastInboundAt + quiet, beat)
+      if (asked) return asked.lastAt + answerMs()
+      const { expectMs = Number.POSITIVE_INFINITY, everyMs } = pulse.rhythm()
+      const quietMs = Math.min(pulse.waiting() ? options.quietWaitingMs : options.quietMs, BEATS_EXPECTED * expectMs)
+      return Math.min(lastInboundAt + quietMs, nextBeatAt(everyMs))
     }
+
+    /** The first probe measures the round trip before it is needed, unless the peer says when it wants to be probed. */
+    const nextBeatAt = (everyMs: number | undefined) => {
+      if (lastProbeAt === undefined) return begunAt + (everyMs ?? 0) * lot
+      return lastProbeAt + (everyMs ?? Number.POSITIVE_INFINITY)
+    }
+
+    const stalled = () => clock.now() - dueAt > STALL_MS
 
     const arm = () => {
       clock.clearTimeout(timer)
-      dueAt = nextAt()
-      timer = clock.setTimeout(tick, Math.max(0, dueAt - clock.now()))
+      dueAt = Math.max(nextAt(), clock.now())
+      timer = clock.setTimeout(tick, dueAt - clock.now())
+    }
+
+    /** A timer that is early looks again when it fires; one that would be too late is set anew. */
+    const hasten = () => {
+      if (!stalled() && nextAt() < dueAt) arm()
     }
 
     const probe = () => {
-      askedAt = clock.now()
-      lastProbeAt = askedAt
+      lastProbeAt = clock.now()
+      asked = { firstAt: asked?.firstAt ?? lastProbeAt, lastAt: lastProbeAt }
       pulse.probe()
     }
 
     const tick = () => {
-      const now = clock.now()
-      if (now - dueAt > STALL_MS) {
-        lastInboundAt = now
+      if (stalled()) {
+        lastInboundAt = clock.now()
+        asked = undefined
         probe()
-      } else if (now >= nextAt()) {
-        if (askedAt !== undefined) {
+      } else if (clock.now() >= nextAt()) {
+        if (asked) {
           missed = true
           subscriber.next({ type: 'heartbeat.missed' })
         }
@@ -117,35 +172,27 @@ export const heartbeat = (pulse: Pulse, clock: Clock, options: HeartbeatOptions)
 
     const noticeInbound = () => {
       lastInboundAt = clock.now()
-      if (askedAt === undefined) return
-      const sample = lastInboundAt - askedAt
-      roundTripMs = roundTripMs === undefined ? sample : roundTripMs + SMOOTHING * (sample - roundTripMs)
-      askedAt = undefined
-      // while probes are answered the armed timer is early at worst; it looks again when it fires
+      if (!asked) return
+      // what our own stall took is no part of the round trip
+      if (!stalled()) roundTrip = measure(roundTrip, lastInboundAt - asked.firstAt)
+      asked = undefined
+      hasten()
       if (!missed) return
       missed = false
       subscriber.next({ type: 'heartbeat.seen' })
     }
 
     subscriber.add(pulse.inbound$.subscribe(noticeInbound))
-    subscriber.add(
-      pulse.changed$.subscribe(() => {
-        if (nextAt() < dueAt) arm()
-      }),
-    )
+    subscriber.add(pulse.changed$.subscribe(hasten))
     subscriber.add(
       pulse.doubted$.subscribe(() => {
-        if (askedAt !== undefined) return
+        if (asked) return
         probe()
         arm()
       }),
     )
     subscriber.add(() => clock.clearTimeout(timer))
-    // The first probe measures the round trip before it is needed. It goes in a turn of its own: this turn may still be
-    // reading the welcome, which would pass for the answer.
-    dueAt = clock.now()
-    timer = clock.setTimeout(() => {
-      probe()
-      arm()
-    }, 0)
+    // In a turn of its own: this turn may still be reading the welcome, which would pass for the answer, and the peer's
+    // rhythm, which comes with it.
+    timer = clock.setTimeout(tick, 0)
   })

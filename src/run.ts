@@ -9,7 +9,7 @@ import { type LinkContext, type LinkEvent, type StateName, stateName } from '../
 import { type LinkPorts, makeActor, type RunPorts } from './activities.ts'
 import { type Hint, hintsOf } from './awake.ts'
 import { Choice } from './choice.ts'
-import type { Timer } from './clock.ts'
+import { patient, type Timer } from './clock.ts'
 import { governorOf, type Seat } from './governor.ts'
 import type { EndpointBook } from './net/endpoints.ts'
 import { forgetPaths } from './net/paths.ts'
@@ -35,6 +35,8 @@ export interface RunListener {
   failed(run: Run, fault: Fault): void
 }
 
+/** Their deadlines blame nobody, so they need not wait again when they are late. */
+const UNHURT: ReadonlySet<StateName> = new Set(['backoff', 'closing'])
 /** So long before their end credentials are renewed, in milliseconds; with less than ten times that left, a tenth of it. */
 const RENEW_BEFORE_MS = 60_000
 
@@ -103,7 +105,7 @@ export class Run {
     const salt = Math.floor(clock.random() * 2 ** 32).toString(36)
     const actor = makeActor(this.ports, {
       input: { id: `${id}~${salt}` },
-      clock: { setTimeout: clock.setTimeout, clearTimeout: (timer: object) => clock.clearTimeout(timer) },
+      clock: patient(clock, () => !UNHURT.has(this.#state)),
       inspect: (told) => {
         if (told.type !== '@xstate.snapshot' || told.rootId !== told.actorRef.sessionId) return
         this.#notice(told.event, told.snapshot as unknown as Snapshot)

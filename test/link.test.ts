@@ -104,7 +104,7 @@ describe('the life of a link', () => {
     const { link, network, live, end } = rig()
     await live()
     const before = link.stats.eventsIgnored
-    network.current!.frame({ op: 'online' })
+    network.current!.frame({ op: 'caught-up' })
     link.resume()
     expect(link.stats.eventsIgnored).toBe(before + 2)
     expect(link.status.state).toBe('live')

@@ -48,6 +48,7 @@ describe('bad options', () => {
     [{ deadlines: { graceMs: null } }, /"deadlines.graceMs" is null/],
     [{ heartbeat: null }, 'The option "heartbeat" is null; it must be an object.'],
     [{ heartbeat: { intervalMs: 1 } }, /^"intervalMs" is not one of the heartbeat\. Known are: quietMs/],
+    [{ heartbeat: { deafMs: 0 } }, `The option "heartbeat.deafMs" is the number 0; ${WHOLE} 2147483647.`],
     [{ heartbeat: { quietMs: 0 } }, /"heartbeat.quietMs" is the number 0/],
     [{ heartbeat: { answerMaxMs: 1e12 } }, /"heartbeat.answerMaxMs" is the number 1000000000000/],
     [

@@ -46,6 +46,7 @@ const dialogue = (io: Io<JsonObject>): Dialogue => ({
     else if (op === 'refuse') io.refuse(String(key), String(why))
     else if (op === 'offline') io.impaired('account-offline', String(why))
     else if (op === 'online') io.recovered()
+    else if (op === 'lively') io.heartbeat({ payloadMs: Number(frame.payloadMs) })
     else if (op === 'fail') {
       io.fail(code as FaultCode, {
         detail: String(why),

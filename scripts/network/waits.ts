@@ -21,7 +21,7 @@ links march in step. How many seconds a link waits after so many failed dials of
 ${waitTable()}
 
 A fault uses up a dial of its own curve and forgives the cheaper curves only. Everything is forgiven after ${duration(deadlines.provenAfter)} in \`live\`
-(\`deadlines.provenMs\`). A delay that the peer asked for (\`Retry-After\`, up to ${duration(RETRY_AFTER_MAX_MS)}) is a minimum, plus up to 20 %. It cannot be
+(\`deadlines.provenMs\`). A delay that the peer asked for (\`Retry-After\`, up to ${duration(RETRY_AFTER_MAX_MS)}) is a minimum, plus up to 10 %. It cannot be
 cut short, not even by \`retry()\`.`
 
 export const governor = (numbers: Numbers): string => `## The governor

@@ -72,10 +72,14 @@ export interface Io<In> {
   /** The peer is about to go away, or wants us elsewhere: move before the cut. */
   leaving(detail?: string): void
   /**
-   * How this peer beats, in milliseconds, clamped to 1 s … 10 min.
-   * `expectMs`: it announced to send something at least so often. `everyMs`: it wants to be probed so often.
+   * The peer beat, or said how it beats, in milliseconds, clamped to 1 s … 10 min. Call it at each beat of a peer that
+   * announced `expectMs`, with `{}` if there is nothing new: without beats and messages for 3 × `expectMs` the link is
+   * impaired (`deaf`), although the peer answers probes.
+   * `expectMs`: it announced to beat so often. `everyMs`: it wants to be probed so often; the first time comes somewhere in
+   * the first interval, so that links which came up together do not beat together.
+   * `payloadMs`: messages for the user come at least so often, or the link is deaf; clamped to 1 s … 24 h.
    */
-  heartbeat(rhythm: { expectMs?: number; everyMs?: number }): void
+  heartbeat(rhythm: { expectMs?: number; everyMs?: number; payloadMs?: number }): void
   /** A message for the user of the link. */
   deliver(message: In, mark?: InboundMark): void
   /** The answer to the frame that `encode` or `request` made under this key; late or unknown keys are ignored. */

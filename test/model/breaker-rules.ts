@@ -170,7 +170,7 @@ const bounds: Record<string, readonly [number, number]> = {
   probeDeadline: [dialMs, 2 * dialMs],
   rampDeadline: [dialMs, 2 * dialMs],
   provenAfter: [96_000, 180_000],
-  // From the unluckiest first draw to the longest that a peer may ask for, plus 20 %.
+  // From the unluckiest first draw to the longest that a peer may ask for, plus 10 %.
   scoutDelay: [187, 4_320_000],
 }
 

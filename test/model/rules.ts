@@ -147,7 +147,7 @@ const bounds: Record<Deadline | 'backoffDelay', readonly [number, number]> = {
   // 86,400 s / (0.9 × 1,000 session starts a day) = 96 s.
   provenAfter: [96_000, 180_000],
   closeDeadline: [1_000, 5_000],
-  // From the unluckiest first draw to the longest that a peer may ask for, plus 20 %.
+  // From the unluckiest first draw to the longest that a peer may ask for, plus 10 %.
   backoffDelay: [187, 4_320_000],
 }
 

@@ -127,6 +127,8 @@ const heal = async (world: World, thaws: boolean) => {
   const from = world.state
   if (from === 'parked') world.link.resume()
   world.say({ op: 'online' })
+  // whatever it announced before, it will not beat by itself here
+  world.say({ op: 'beat', expectMs: 1e12 })
   const boundMs = recoveryBound(world.link.status, world.clock.wall())
   const healedAt = world.clock.now()
   await world.settle()
