@@ -135,7 +135,7 @@ const watch = ({ conversation, options }: LinkPorts): Observable<LinkEvent> => {
 const drain = ({ conversation, outbox }: LinkPorts): Observable<LinkEvent> =>
   new Observable((subscriber) => {
     if (!conversation) throw new Error('draining without a conversation')
-    outbox.attach(conversation.writer)
+    outbox.attach(conversation.flight)
     subscriber.add(
       outbox.whenEmpty(() => {
         outbox.detach()

@@ -10,7 +10,7 @@ import { textOf } from './error.ts'
 import { clampRhythm, type Pulse, type Rhythm } from './heartbeat.ts'
 import type { ProxyServer } from './net/proxy.ts'
 import type { AddressFeed } from './net/resolve.ts'
-import type { Outbox, Writer } from './outbox.ts'
+import type { Flight, Outbox } from './outbox/outbox.ts'
 import type { Scrub } from './secret.ts'
 import type { OpenTransport, Pipe, TransportListener } from './transport/transport.ts'
 
@@ -39,7 +39,8 @@ export interface ConversationPorts {
 /** A running conversation, as heartbeat and outbox see it. */
 export interface Conversation {
   readonly pulse: Pulse
-  readonly writer: Writer
+  /** What was written on this transport. */
+  readonly flight: Flight
   /** Says goodbye to the peer. */
   close(): void
 }
@@ -87,6 +88,17 @@ export const converse = (
       if (!subscriber.closed) act()
     }
 
+    const flight = outbox.flight({
+      write: (frame) => pipe?.send(frame),
+      awaitProof: () => changed$.next(),
+      mark: (mark) => {
+        marked = { mark, after: probes }
+        unlessEnded(() => pipe?.ping(`${MARK}${mark}`))
+      },
+      hasRoom: () => pipe !== undefined && pipe.bufferedBytes() < BUFFERED_MAX,
+      request: (outgoing, signal) => ports.request(outgoing, signal, scrub),
+    })
+
     const io: Io<unknown> = {
       session: {},
       forgetSession: () => undefined,
@@ -102,8 +114,8 @@ export const converse = (
         changed$.next()
       },
       deliver: (message) => unlessEnded(() => ports.deliver(message)),
-      answer: (key, result) => unlessEnded(() => outbox.answer(key, result)),
-      refuse: (key, detail) => unlessEnded(() => outbox.refuse(key, scrub(textOf(detail)))),
+      answer: (key, result) => unlessEnded(() => flight.answer(key, result)),
+      refuse: (key, detail) => unlessEnded(() => flight.refuse(key, scrub(textOf(detail)))),
       impaired: (code, detail) => tellInbound({ type: 'account.impaired', fault: clean(faultOf(code, detail)) }),
       recovered: () => tellInbound({ type: 'account.recovered' }),
       fail: (code, more) => lose({ ...faultOf(code, more?.detail), ...waitOf(more?.retryAfterMs) }),
@@ -164,11 +176,11 @@ export const converse = (
       },
       answered: (mark) => {
         proven = true
-        if (mark.startsWith(MARK)) unlessEnded(() => outbox.proven(Number(mark.slice(MARK.length))))
+        if (mark.startsWith(MARK)) unlessEnded(() => flight.proven(Number(mark.slice(MARK.length))))
         // a peer may answer the latest ping alone, and mean all before it (RFC 6455, section 5.5.3)
-        else if (Number(mark.slice(PROBE.length)) > marked.after) unlessEnded(() => outbox.proven(marked.mark))
+        else if (Number(mark.slice(PROBE.length)) > marked.after) unlessEnded(() => flight.proven(marked.mark))
       },
-      drained: () => unlessEnded(() => outbox.flush()),
+      drained: () => unlessEnded(() => flight.room()),
       lost: (fault, close) => {
         const meaning = close && judgeClose(dialogue, close)
         lose(meaning ? { ...fault, code: meaning } : fault)
@@ -176,17 +188,8 @@ export const converse = (
     }
 
     begun({
-      pulse: { inbound$, changed$, doubted$, rhythm: () => rhythm, waiting: () => outbox.awaitsProof, probe },
-      writer: {
-        write: (frame) => pipe?.send(frame),
-        awaitProof: () => changed$.next(),
-        mark: (mark) => {
-          marked = { mark, after: probes }
-          pipe?.ping(`${MARK}${mark}`)
-        },
-        hasRoom: () => pipe !== undefined && pipe.bufferedBytes() < BUFFERED_MAX,
-        request: (outgoing, signal) => ports.request(outgoing, signal, scrub),
-      },
+      pulse: { inbound$, changed$, doubted$, rhythm: () => rhythm, waiting: () => flight.awaitsProof, probe },
+      flight,
       close: () => pipe?.close(),
     })
     try {

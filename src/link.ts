@@ -20,7 +20,7 @@ import { http } from './net/request.ts'
 import { hostOf, portOf } from './net/resolve.ts'
 import { eventName, Recorder, type Recording, reasonOf, type TransitionRecord } from './observe/recorder.ts'
 import { type CheckedOptions, checkNumber, checkOptions, type LinkOptions } from './options.ts'
-import { type Fate, Outbox, type OutboxCounts, RequestError, type Settled } from './outbox.ts'
+import { type Fate, Outbox, type OutboxCounts, RequestError, type Settled, type Ticket } from './outbox/outbox.ts'
 import { openWebSocket } from './transport/websocket.ts'
 
 export interface SendOptions {
@@ -31,9 +31,18 @@ export interface SendOptions {
    * transport, under this key.
    */
   readonly idempotencyKey?: string
+  /** Messages of one conversation are never written in another order than they were sent. Default: what the adapter says. */
+  readonly conversation?: string
+  /**
+   * Replaces the message of the same conversation and key that still waits and was never written: that one is refused.
+   * For states of which only the newest matters.
+   */
+  readonly coalesceKey?: string
 }
 
 export interface CallOptions extends SendOptions {
+  /** Refused at once if the link is not live, and never carried over the loss of a transport. Default false. */
+  readonly failFast?: boolean
   readonly signal?: AbortSignal
 }
 
@@ -133,7 +142,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     this.#adapter = adapter
     this.#options = options
     this.#madeAt = clock.now()
-    this.#outbox = new Outbox(options.outbox, clock)
+    this.#outbox = new Outbox(options.outbox, { clock, dedupes: adapter.dedupes, pace: adapter.pace })
     this.#inbound = new Inbound(options.inboundMax)
     this.#recorder = new Recorder(options.recordsMax)
     this.#stopped = new Promise((resolve) => {
@@ -271,11 +280,11 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   /** What the chart's states mean for the outbox. */
   #obey(from: StateName, to: StateName, fault: Fault | null): void {
     const { conversation } = this.#ports
-    if (to === 'live' && conversation) this.#outbox.attach(conversation.writer)
+    if (to === 'live' && conversation) this.#outbox.attach(conversation.flight)
     else if (from === 'live' && to !== 'closing') this.#outbox.detach()
     if (to !== 'backoff' && to !== 'parked' && to !== 'stopped') return
     this.#ports.conversation = undefined
-    this.#outbox.lose(fault ?? { code: 'closed-by-peer' })
+    conversation?.flight.lose(fault ?? { code: 'closed-by-peer' })
   }
 
   #record(event: { type: string }, from: StateName, status: LinkStatus, delayMs: number | undefined): void {
@@ -298,7 +307,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
 
   #end(): void {
     this.#hints.unsubscribe()
-    this.#outbox.close('the link was stopped')
+    void this.#outbox.close('the link was stopped')
     this.#closePorts()
     this.#inbound.end()
     this.#transitions$.complete()
@@ -307,8 +316,8 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   }
 
   #fail(fault: Fault): void {
+    this.#ports.conversation?.flight.lose(fault)
     this.#ports.conversation = undefined
-    this.#outbox.lose(fault)
     this.#show({ ...this.status, state: 'parked', since: this.#options.clock.wall(), fault, nextDialAt: null })
   }
 
@@ -388,7 +397,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     const { encode, name } = this.#adapter
     if (!encode) throw new HoldfastError('bad-option', `The adapter "${name}" has no send(); use call().`)
     const ticket = checkTicket(options, SEND_WITHIN_MS)
-    return this.#outbox.put((key) => this.#adapter.encode!(message, key), ticket)
+    return this.#outbox.put((key) => this.#adapter.encode!(message, key), ticket, message).settled
   }
 
   async call<M extends keyof C & string>(
@@ -401,7 +410,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     const { signal } = options
     if (signal?.aborted) throw aborted(signal)
     const ticket = checkTicket(options, CALL_WITHIN_MS)
-    const answered = this.#outbox.put((key) => this.#adapter.request!(method, params, key), ticket)
+    const answered = this.#outbox.put((key) => this.#adapter.request!(method, params, key), ticket).settled
     const settled = await (signal ? orAborted(answered, signal) : answered)
     if (settled.fate === 'delivered') return settled.result
     const state = this.status.state === 'live' ? '' : ` The link is ${this.status.state}.`
@@ -455,14 +464,21 @@ const errorCodeOf: Record<Exclude<Fate, 'delivered'>, ErrorCode> = {
   uncertain: 'uncertain',
 }
 
-const checkTicket = ({ withinMs, idempotencyKey }: SendOptions, fallback: number) => {
-  if (idempotencyKey !== undefined && (typeof idempotencyKey !== 'string' || idempotencyKey === '')) {
-    throw new HoldfastError(
-      'bad-option',
-      `idempotencyKey is ${describe(idempotencyKey)}; it must be a non-empty string.`,
-    )
+const checkTicket = (options: CallOptions, fallback: number): Ticket => {
+  const { withinMs = fallback, idempotencyKey, conversation, coalesceKey, failFast = false } = options
+  checkName('idempotencyKey', idempotencyKey)
+  checkName('conversation', conversation)
+  checkName('coalesceKey', coalesceKey)
+  if (typeof failFast !== 'boolean') {
+    throw new HoldfastError('bad-option', `failFast is ${describe(failFast)}; it must be true or false.`)
   }
-  return { withinMs: checkNumber('withinMs', withinMs ?? fallback, WITHIN_MAX_MS), idempotencyKey }
+  checkNumber('withinMs', withinMs, WITHIN_MAX_MS)
+  return { withinMs, idempotencyKey, conversation, coalesceKey, failFast }
+}
+
+const checkName = (name: string, value: unknown): void => {
+  if (value === undefined || (typeof value === 'string' && value !== '')) return
+  throw new HoldfastError('bad-option', `${name} is ${describe(value)}; it must be a non-empty string.`)
 }
 
 const aborted = (signal: AbortSignal | undefined): HoldfastError =>

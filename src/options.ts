@@ -9,7 +9,7 @@ import { parseProxy } from './net/proxy.ts'
 import { type Lookup, lookupBySystem } from './net/resolve.ts'
 import { lookupByServers } from './net/servers.ts'
 import { RECORDS_MAX } from './observe/recorder.ts'
-import { type OutboxOptions, outboxDefaults } from './outbox.ts'
+import { type OutboxOptions, outboxDefaults } from './outbox/outbox.ts'
 import type { OpenTransport } from './transport/transport.ts'
 
 /** How long each step may take, in milliseconds. */
@@ -149,7 +149,7 @@ export const checkOptions = (options: LinkOptions, adapterName: string): Checked
     transport: options.transport,
     deadlines: checkNumbers('deadlines', options.deadlines, deadlineDefaults, TIMER_MAX_MS),
     heartbeat: checkHeartbeat(options.heartbeat),
-    outbox: checkNumbers('outbox', options.outbox, outboxDefaults, BYTES_MAX),
+    outbox: checkOutbox(options.outbox),
     inboundMax: checkNumber('inboundMax', options.inboundMax ?? 1_000, COUNT_MAX),
     maxPayloadBytes: checkNumber('maxPayloadBytes', options.maxPayloadBytes ?? 16 * 1024 * 1024, BYTES_MAX),
     recordsMax: checkNumber('recordsMax', options.recordsMax ?? RECORDS_MAX, COUNT_MAX),
@@ -194,6 +194,18 @@ const checkHeartbeat = (given: Partial<HeartbeatOptions> | undefined): Heartbeat
   const { answerMinMs, answerMaxMs } = checked
   if (answerMinMs <= answerMaxMs) return checked
   throw wrong('heartbeat.answerMinMs', answerMinMs, `at most heartbeat.answerMaxMs, which is ${answerMaxMs}`)
+}
+
+const WHEN_FULL: readonly unknown[] = ['reject', 'drop-oldest'] satisfies OutboxOptions['whenFull'][]
+
+const checkOutbox = (given: Partial<OutboxOptions> | undefined): OutboxOptions => {
+  if (given === undefined) return outboxDefaults
+  checkObject(given, 'outbox')
+  refuseUnknown(given, Object.keys(outboxDefaults), 'outbox')
+  const { whenFull = outboxDefaults.whenFull, ...numbers } = given
+  if (!WHEN_FULL.includes(whenFull)) throw wrong('outbox.whenFull', whenFull, '"reject" or "drop-oldest"')
+  const { whenFull: _, ...defaults } = outboxDefaults
+  return { ...checkNumbers('outbox', numbers, defaults, BYTES_MAX), whenFull }
 }
 
 /** A whole number from 1 to `max`. */

@@ -168,6 +168,19 @@ export interface Adapter<In = unknown, Out = unknown, C extends Calls = Calls> {
   request?<M extends keyof C & string>(method: M, params: C[M]['params'], key: string): Outgoing
   /** A harmless frame that the peer must answer, to see whether it lives. Without it a WebSocket ping is sent. */
   probe?(key: string): Frame
+  /**
+   * The peer drops a second message with the same key, also when it comes over another transport. Then a message that may
+   * or may not have arrived is written again under its key instead of being called uncertain. Default false.
+   */
+  readonly dedupes?: boolean
+  /** What the peer takes of us at most. Default: no limit. */
+  readonly pace?: PaceLimit
+}
+
+/** At most `count` messages and calls (frames or requests of the outbox; control frames are free) in any `ms` milliseconds. */
+export interface PaceLimit {
+  readonly count: number
+  readonly ms: number
 }
 
 type Spec<In, Out, C extends Calls> = Omit<Adapter<In, Out, C>, 'target'> & {
@@ -214,6 +227,21 @@ export const checkAdapter = (adapter: unknown): void => {
     const got = `adapter.${part} of "${parts.name}" is ${describe(value)}`
     throw new HoldfastError('bad-option', `${got}; it must be a function. ${wants}`)
   }
+  checkFacts(parts)
+}
+
+const checkFacts = ({ name, dedupes, pace }: Record<string, unknown>): void => {
+  if (dedupes !== undefined && typeof dedupes !== 'boolean') {
+    throw new HoldfastError('bad-option', `adapter.dedupes of "${name}" is ${describe(dedupes)}; it must be a boolean.`)
+  }
+  if (pace === undefined) return
+  const { count, ms } = (pace ?? {}) as Record<string, unknown>
+  const isWhole = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 1
+  if (isWhole(count) && isWhole(ms)) return
+  throw new HoldfastError(
+    'bad-option',
+    `adapter.pace of "${name}" must be { count, ms }, two whole numbers from 1; got count: ${describe(count)}, ms: ${describe(ms)}.`,
+  )
 }
 
 /** Throws unless it is a target that can be dialed. The URL is not repeated in the message: it may hold a token. */

@@ -51,6 +51,7 @@ test('HF-H3 no file is longer than 600 lines, and none has a name that says noth
  */
 const layers = [
   'clock',
+  'rate',
   'secret',
   'error',
   'guarded',
