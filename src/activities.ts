@@ -31,8 +31,8 @@ export interface RunPorts {
   readonly link: LinkPorts
   readonly session: SessionView
   readonly choice: Choice
-  /** It has a successor: what it wrote is still proved, and nothing more is written. */
-  isSucceeded: boolean
+  /** Somebody goes on where it ends, so what it wrote is still proved, and nothing more is written. */
+  leaving: 'succeeded' | 'handing-over' | undefined
   /** Found by the resolver, dialed by the transport. */
   endpoint: Endpoint | undefined
   /** The one transport, while there is one. */
@@ -149,10 +149,15 @@ const watch = ({ conversation, link: { options } }: RunPorts): Observable<LinkEv
   return merge(heartbeat(conversation.pulse, clock, wanted), deaf(conversation.ear, clock, wanted.deafMs))
 }
 
-const drain = ({ conversation, link: { outbox } }: RunPorts): Observable<LinkEvent> =>
+const drain = ({ conversation, leaving, link: { outbox } }: RunPorts): Observable<LinkEvent> =>
   new Observable((subscriber) => {
     if (!conversation) throw new Error('draining without a conversation')
-    outbox.attach(conversation.writer)
+    const { flight } = conversation
+    if (leaving) {
+      subscriber.add(flight.whenEmpty(() => conversation.close(leaving === 'handing-over')))
+      return
+    }
+    outbox.attach(flight)
     subscriber.add(
       outbox.whenEmpty(() => {
         outbox.detach()

@@ -85,6 +85,10 @@ export interface SessionBudget {
    */
   refund(ticket: number): Promise<void>
   serverSays(word: ServerWord): Promise<void>
+  /** What was spent, as plain data for a process that does not share the store. */
+  export(): Promise<unknown>
+  /** Adds what another process spent to what is known here. What is none of ours changes nothing. */
+  import(spent: unknown): Promise<void>
 }
 
 const DAY_MS = 86_400_000
@@ -144,6 +148,8 @@ export const sessionBudget = (options: BudgetOptions): SessionBudget => {
     refund: (ticket) =>
       update((state) => [{ ...state, starts: state.starts.filter(([known]) => known !== ticket) }, undefined]),
     serverSays: (word) => update((state) => [heed(state, word, rules), undefined]),
+    export: () => update((state) => [state, state]),
+    import: (spent) => update((state) => [merge(state, stateFrom(spent)), undefined]),
   }
 }
 
@@ -269,6 +275,18 @@ const stateFrom = (stored: unknown): BudgetState | undefined => {
   if (buckets !== undefined && !(isUpTo(buckets, BUCKETS_MAX) && buckets >= 1)) return undefined
   const byTime = (starts as Start[]).toSorted((a, b) => a[1] - b[1])
   return { ...(stored as BudgetState), starts: byTime }
+}
+
+/** Starts that both know are counted once; of what the peer said the stricter word holds. */
+const merge = (state: BudgetState, other: BudgetState | undefined): BudgetState => {
+  if (!other) return state
+  const known = new Set(state.starts.map((start) => start.join()))
+  const more = other.starts.filter((start) => !known.has(start.join()) && start[1] > state.at - DAY_MS)
+  const starts = [...state.starts, ...more].toSorted((a, b) => a[1] - b[1])
+  const server = [state.server, other.server].flatMap((said) => (said ? [said] : []))
+  const [strictest] = server.toSorted((a, b) => a.remaining - b.remaining)
+  const revision = Math.max(state.revision, other.revision) + 1
+  return { ...state, revision, starts, ...(strictest && { server: strictest }) }
 }
 
 const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value)

@@ -2,7 +2,7 @@
  * One transport with one adapter's dialogue on it: the activity behind `attached`. Everything that belongs to this
  * transport alone lives in this closure, so nothing of it can touch the next one.
  */
-import { Observable, Subject } from 'rxjs'
+import { Observable, Subject, type Subscriber } from 'rxjs'
 import type { Fault, FaultCode } from '../machines/fault.ts'
 import type { LinkEvent } from '../machines/link.ts'
 import type {
@@ -22,7 +22,7 @@ import { adjust, type Pulse, type Rhythm } from './heartbeat.ts'
 import type { DialPath } from './net/dial.ts'
 import type { ProxyServer } from './net/proxy.ts'
 import type { AddressFeed } from './net/resolve.ts'
-import type { Outbox, Writer } from './outbox.ts'
+import type { Flight, Outbox } from './outbox/outbox.ts'
 import type { Scrub } from './secret.ts'
 import type { Continuity, SessionView } from './session.ts'
 import type { OpenTransport, Pipe, TransportListener } from './transport/transport.ts'
@@ -63,9 +63,10 @@ export interface ConversationPorts {
 export interface Conversation {
   readonly pulse: Pulse
   readonly ear: Ear
-  readonly writer: Writer
-  /** Says goodbye to the peer. */
-  close(): void
+  /** What was written on this transport. */
+  readonly flight: Flight
+  /** Says goodbye to the peer; `resumable` so that it keeps the session for whoever comes next. */
+  close(resumable?: boolean): void
   /** Gives the transport up. */
   lose(fault: Fault): void
 }
@@ -85,199 +86,266 @@ export const converse = (
   begun: (conversation: Conversation) => void,
 ): Observable<LinkEvent> =>
   new Observable((subscriber) => {
-    const { adapter, outbox, frames } = ports
-    const resumes = session.isResumable
-    const { scrub, target } = endpoint
-    /** What the welcome meant: told before the messages after a gap, and after those that were missed. */
-    let recovered = false
-    let isWelcomed = false
-    const inbound$ = new Subject<void>()
-    const changed$ = new Subject<void>()
-    const doubted$ = new Subject<void>()
-    const heard$ = new Subject<Heard>()
-    let pipe: Pipe | undefined
-    let rhythm: Rhythm = {}
-    let caughtUp = false
-    /** Whether the adapter reports the account as impaired. */
-    let reported = false
-    let probes = 0
-    /** The latest mark, and the number of the probe that went before it. */
-    let marked = { mark: 0, after: 0 }
-    /** Whether the frames of the chunk that is being read prove that the peer lives; undefined while there are none. */
-    let proven: boolean | undefined
+    const conversation = new RunningConversation(ports, endpoint, session, subscriber)
+    begun(conversation)
+    return conversation.begin()
+  })
 
-    const tell = (event: LinkEvent) => subscriber.next(event)
-    const clean = (fault: Fault): Fault =>
-      fault.detail === undefined ? fault : { ...fault, detail: scrub(fault.detail) }
-    const lose = (fault: Fault) =>
-      unlessEnded(() => {
-        if (fault.code === 'session-lost') session.forget()
-        tell({ type: 'transport.lost', fault: clean(renewable(fault)) })
-      })
-    const renewable = (fault: Fault): Fault => {
-      if (!target.renewable || !REJECTIONS.has(fault.code)) return fault
-      ports.credentials.wereRejected = true
-      return { ...fault, code: 'credentials-expired' }
-    }
-    /** Facts of the adapter come from a frame, so the peer is alive: that is told first. */
-    const tellInbound = (event: LinkEvent) => {
-      inbound$.next()
-      tell(event)
-    }
-    const hear = (heard: Heard) => {
-      inbound$.next()
-      heard$.next(heard)
-    }
-    const endReplay = () => {
-      caughtUp = true
-      unlessEnded(() => {
-        if (recovered) ports.announce('recovered')
-        recovered = false
-      })
-      changed$.next()
-      tellInbound({ type: 'replay.completed' })
-    }
-    const report = (isReported: boolean, event: LinkEvent) => {
-      reported = isReported
-      changed$.next()
-      tellInbound(event)
-    }
-    const adapterThrew = (error: unknown) => lose({ code: 'adapter-failed', detail: textOf(error) })
+class RunningConversation implements Conversation {
+  readonly flight: Flight
+  readonly pulse: Pulse
+  readonly ear: Ear
+  readonly #ports: ConversationPorts
+  readonly #endpoint: Endpoint
+  readonly #session: SessionView
+  readonly #told: Subscriber<LinkEvent>
+  readonly #resumes: boolean
+  readonly #inbound$ = new Subject<void>()
+  readonly #changed$ = new Subject<void>()
+  readonly #heard$ = new Subject<Heard>()
+  #dialogue: Dialogue | undefined
+  #pipe: Pipe | undefined
+  #rhythm: Rhythm = {}
+  #isWelcomed = false
+  #isCaughtUp = false
+  /** The peer goes on with the session that there was: told behind the messages that were missed. */
+  #isRecovering = false
+  /** Whether the adapter reports the account as impaired. */
+  #isReported = false
+  #probes = 0
+  /** The latest mark, and the number of the probe that went before it. */
+  #marked = { mark: 0, after: 0 }
+  /** Whether the frames of the chunk that is being read prove that the peer lives; undefined while there are none. */
+  #isProven: boolean | undefined
 
-    /** Events of an ended transport go nowhere by themselves; what goes past the chart has to be held back here. */
-    const unlessEnded = (act: () => void) => {
-      if (!subscriber.closed) act()
+  constructor(ports: ConversationPorts, endpoint: Endpoint, session: SessionView, told: Subscriber<LinkEvent>) {
+    this.#ports = ports
+    this.#endpoint = endpoint
+    this.#session = session
+    this.#told = told
+    this.#resumes = session.isResumable
+    this.flight = this.#makeFlight()
+    const [inbound$, changed$] = [this.#inbound$, this.#changed$]
+    const rhythm = () => this.#rhythm
+    this.pulse = {
+      inbound$,
+      changed$,
+      doubted$: new Subject<void>(),
+      rhythm,
+      waiting: () => this.flight.awaitsProof,
+      probe: () => this.#probe(),
     }
+    const excused = () => this.#isReported || !this.#isCaughtUp
+    this.ear = { heard$: this.#heard$, inbound$, changed$, rhythm, excused }
+  }
 
-    const welcomed = (options: Welcome) => {
-      if (isWelcomed) return
-      isWelcomed = true
-      ports.credentials.wereRejected = false
-      const continuity = session.welcomed(options)
-      recovered = continuity === 'recovered'
-      if (!recovered) ports.announce(continuity)
-    }
-    const io: Io<unknown> = {
-      session: session.current,
-      leaving: (detail) =>
-        unlessEnded(() => {
-          if (!ports.move()) lose(faultOf('peer-leaving', detail))
-        }),
-      send: (frame) => unlessEnded(() => pipe?.send(frame)),
-      welcome: (options = {}) => {
-        unlessEnded(() => welcomed(options))
-        tellInbound({ type: 'peer.welcomed' })
-        if (!options.replaying) endReplay()
+  #makeFlight(): Flight {
+    return this.#ports.outbox.flight({
+      write: (frame) => this.#pipe?.send(frame),
+      awaitProof: () => this.#changed$.next(),
+      mark: (mark) => {
+        this.#marked = { mark, after: this.#probes }
+        this.#unlessEnded(() => this.#pipe?.ping(`${MARK}${mark}`))
       },
-      caughtUp: endReplay,
-      heartbeat: (said) => {
-        rhythm = adjust(rhythm, said)
-        hear('beat')
-        changed$.next()
-      },
-      deliver: (message, mark) =>
-        unlessEnded(() => {
-          hear('message')
-          ports.deliver(message, mark)
-        }),
-      answer: (key, result) => unlessEnded(() => outbox.answer(key, result)),
-      refuse: (key, detail) => unlessEnded(() => outbox.refuse(key, scrub(textOf(detail)))),
-      impaired: (code, detail) => report(true, { type: 'account.impaired', fault: clean(faultOf(code, detail)) }),
-      // many say with each beat that all is well: that takes back their own report, and not what the deaf watch found
-      recovered: () => (reported ? report(false, { type: 'account.recovered' }) : inbound$.next()),
-      fail: (code, more) => lose({ ...faultOf(code, more?.detail), ...waitOf(more?.retryAfterMs) }),
-    }
-
-    const begin = (): Dialogue | undefined => {
-      try {
-        const dialogue = adapter.dialogue(io)
-        if (typeof dialogue?.frame === 'function') return dialogue
-        throw new TypeError('dialogue() must return an object with a function `frame`')
-      } catch (error) {
-        adapterThrew(error)
-        return undefined
-      }
-    }
-    const dialogue = begin()
-    if (!dialogue) return undefined
-
-    const readFrame = (frame: Frame): Verdict | 'failed' => {
-      try {
-        const verdict = dialogue.frame(frame)
-        return VERDICTS.has(verdict) ? verdict : 'failed'
-      } catch {
-        return 'failed'
-      }
-    }
-
-    const probe = () => {
-      const mark = `${PROBE}${++probes}`
-      try {
-        if (adapter.probe) pipe?.send(adapter.probe(mark))
-        else pipe?.ping(mark)
-      } catch (error) {
-        adapterThrew(error)
-      }
-    }
-
-    const listener: TransportListener = {
-      opened: () => tell({ type: 'transport.opened' }),
-      ready: (opened) => {
-        pipe = opened
-        if (!resumes) ports.starting()
-        try {
-          dialogue.opened?.()
-        } catch (error) {
-          adapterThrew(error)
-        }
-      },
-      frame: (frame) => {
-        if (subscriber.closed) return
-        const verdict = readFrame(frame)
-        frames[verdict]++
-        proven ||= verdict === 'taken' || verdict === 'unknown'
-      },
-      // a page of HTML is no heartbeat
-      inbound: () => {
-        if (proven !== false) inbound$.next()
-        proven = undefined
-      },
-      answered: (mark) => {
-        proven = true
-        if (mark.startsWith(MARK)) unlessEnded(() => outbox.proven(Number(mark.slice(MARK.length))))
-        // a peer may answer the latest ping alone, and mean all before it (RFC 6455, section 5.5.3)
-        else if (Number(mark.slice(PROBE.length)) > marked.after) unlessEnded(() => outbox.proven(marked.mark))
-      },
-      drained: () => unlessEnded(() => outbox.flush()),
-      lost: (fault, close) => {
-        const meaning = close && judgeClose(dialogue, close)
-        lose(meaning ? { ...fault, code: meaning } : fault)
-      },
-    }
-
-    begun({
-      pulse: { inbound$, changed$, doubted$, rhythm: () => rhythm, waiting: () => outbox.awaitsProof, probe },
-      ear: { heard$, inbound$, changed$, rhythm: () => rhythm, excused: () => reported || !caughtUp },
-      writer: {
-        write: (frame) => pipe?.send(frame),
-        awaitProof: () => changed$.next(),
-        mark: (mark) => {
-          marked = { mark, after: probes }
-          pipe?.ping(`${MARK}${mark}`)
-        },
-        hasRoom: () => pipe !== undefined && pipe.bufferedBytes() < BUFFERED_MAX,
-        request: (outgoing, signal) => ports.request(outgoing, signal, scrub),
-      },
-      close: () => pipe?.close(),
-      lose,
+      hasRoom: () => this.#pipe !== undefined && this.#pipe.bufferedBytes() < BUFFERED_MAX,
+      request: (outgoing, signal) => this.#ports.request(outgoing, signal, this.#endpoint.scrub),
     })
+  }
+
+  /** Dials. The returned function ends the transport. */
+  begin(): (() => void) | undefined {
     try {
-      return ports.open(endpoint)(listener)
+      this.#dialogue = this.#ports.adapter.dialogue(this.#io())
+      if (typeof this.#dialogue?.frame !== 'function') {
+        throw new TypeError('dialogue() must return an object with a function `frame`')
+      }
     } catch (error) {
-      lose({ code: 'engine-failed', detail: textOf(error) })
+      this.#blameAdapter(error)
       return undefined
     }
-  })
+    try {
+      return this.#ports.open(this.#endpoint)(this.#listener())
+    } catch (error) {
+      this.lose({ code: 'engine-failed', detail: textOf(error) })
+      return undefined
+    }
+  }
+
+  close(resumable = false): void {
+    this.#pipe?.close(resumable ? this.#ports.adapter.resumableClose : undefined)
+  }
+
+  lose(fault: Fault): void {
+    this.#unlessEnded(() => {
+      if (fault.code === 'session-lost') this.#session.forget()
+      this.#told.next({ type: 'transport.lost', fault: this.#clean(this.#renewable(fault)) })
+    })
+  }
+
+  /** What goes past the chart has to be held back here once the transport has ended. */
+  #unlessEnded(act: () => void): void {
+    if (!this.#told.closed) act()
+  }
+
+  #clean(fault: Fault): Fault {
+    return fault.detail === undefined ? fault : { ...fault, detail: this.#endpoint.scrub(fault.detail) }
+  }
+
+  #renewable(fault: Fault): Fault {
+    if (!this.#endpoint.target.renewable || !REJECTIONS.has(fault.code)) return fault
+    this.#ports.credentials.wereRejected = true
+    return { ...fault, code: 'credentials-expired' }
+  }
+
+  #blameAdapter(error: unknown): void {
+    this.lose({ code: 'adapter-failed', detail: textOf(error) })
+  }
+
+  /** Facts of the adapter come from a frame, so the peer is alive: that is told first. */
+  #tellInbound(event: LinkEvent): void {
+    this.#inbound$.next()
+    this.#told.next(event)
+  }
+
+  #hear(heard: Heard): void {
+    this.#inbound$.next()
+    this.#heard$.next(heard)
+  }
+
+  #io(): Io<unknown> {
+    return {
+      session: this.#session.current,
+      send: (frame) => this.#unlessEnded(() => this.#pipe?.send(frame)),
+      welcome: (welcome = {}) => {
+        this.#unlessEnded(() => this.#welcomed(welcome))
+        this.#tellInbound({ type: 'peer.welcomed' })
+        if (!welcome.replaying) this.#caughtUp()
+      },
+      caughtUp: () => this.#caughtUp(),
+      leaving: (detail) =>
+        this.#unlessEnded(() => {
+          if (!this.#ports.move()) this.lose(faultOf('peer-leaving', detail))
+        }),
+      heartbeat: (said) => {
+        this.#rhythm = adjust(this.#rhythm, said)
+        this.#hear('beat')
+        this.#changed$.next()
+      },
+      deliver: (message, mark) =>
+        this.#unlessEnded(() => {
+          this.#hear('message')
+          this.#ports.deliver(message, mark)
+        }),
+      answer: (key, result) => this.#unlessEnded(() => this.flight.answer(key, result)),
+      refuse: (key, detail) => this.#unlessEnded(() => this.flight.refuse(key, this.#endpoint.scrub(textOf(detail)))),
+      impaired: (code, detail) => this.#report(true, faultOf(code, detail)),
+      recovered: () => this.#report(false),
+      fail: (code, more) => this.lose({ ...faultOf(code, more?.detail), ...waitOf(more?.retryAfterMs) }),
+    }
+  }
+
+  #welcomed(welcome: Welcome): void {
+    if (this.#isWelcomed) return
+    this.#isWelcomed = true
+    this.#ports.credentials.wereRejected = false
+    const continuity = this.#session.welcomed(welcome)
+    this.#isRecovering = continuity === 'recovered'
+    // a gap comes before the messages behind it
+    if (!this.#isRecovering) this.#ports.announce(continuity)
+  }
+
+  #caughtUp(): void {
+    this.#isCaughtUp = true
+    this.#unlessEnded(() => {
+      if (this.#isRecovering) this.#ports.announce('recovered')
+      this.#isRecovering = false
+    })
+    this.#changed$.next()
+    this.#tellInbound({ type: 'replay.completed' })
+  }
+
+  /** Many say with each beat that all is well: that takes back their own report, and not what the deaf watch found. */
+  #report(isImpaired: boolean, fault?: Fault): void {
+    if (!isImpaired && !this.#isReported) {
+      this.#inbound$.next()
+      return
+    }
+    this.#isReported = isImpaired
+    this.#changed$.next()
+    this.#tellInbound(fault ? { type: 'account.impaired', fault: this.#clean(fault) } : { type: 'account.recovered' })
+  }
+
+  #probe(): void {
+    const mark = `${PROBE}${++this.#probes}`
+    try {
+      if (this.#ports.adapter.probe) this.#pipe?.send(this.#ports.adapter.probe(mark))
+      else this.#pipe?.ping(mark)
+    } catch (error) {
+      this.#blameAdapter(error)
+    }
+  }
+
+  #listener(): TransportListener {
+    return {
+      opened: () => this.#told.next({ type: 'transport.opened' }),
+      ready: (pipe) => this.#ready(pipe),
+      frame: (frame) => this.#unlessEnded(() => this.#read(frame)),
+      // a page of HTML is no heartbeat
+      inbound: () => {
+        if (this.#isProven !== false) this.#inbound$.next()
+        this.#isProven = undefined
+      },
+      answered: (mark) => this.#answered(mark),
+      drained: () => this.#unlessEnded(() => this.flight.room()),
+      lost: (fault, close) => {
+        const meaning = close && this.#judgeClose(close)
+        this.lose(meaning ? { ...fault, code: meaning } : fault)
+      },
+    }
+  }
+
+  #ready(pipe: Pipe): void {
+    this.#pipe = pipe
+    if (!this.#resumes) this.#ports.starting()
+    try {
+      this.#dialogue?.opened?.()
+    } catch (error) {
+      this.#blameAdapter(error)
+    }
+  }
+
+  #read(frame: Frame): void {
+    const verdict = this.#judge(frame)
+    this.#ports.frames[verdict]++
+    this.#isProven ||= verdict === 'taken' || verdict === 'unknown'
+  }
+
+  #judge(frame: Frame): Verdict | 'failed' {
+    try {
+      const verdict = this.#dialogue?.frame(frame)
+      return verdict && VERDICTS.has(verdict) ? verdict : 'failed'
+    } catch {
+      return 'failed'
+    }
+  }
+
+  #answered(mark: string): void {
+    this.#isProven = true
+    const isMark = mark.startsWith(MARK)
+    // a peer may answer the latest ping alone, and mean all before it (RFC 6455, section 5.5.3)
+    if (!isMark && !(Number(mark.slice(PROBE.length)) > this.#marked.after)) return
+    const proved = isMark ? Number(mark.slice(MARK.length)) : this.#marked.mark
+    this.#unlessEnded(() => this.flight.proven(proved))
+  }
+
+  #judgeClose({ code, reason }: { code: number; reason: string }): FaultCode | undefined {
+    try {
+      return this.#dialogue?.closed?.(code, reason)
+    } catch {
+      return 'adapter-failed'
+    }
+  }
+}
 
 /** What credentials that were given anew may heal. */
 const REJECTIONS: ReadonlySet<FaultCode> = new Set(['credentials-rejected', 'upgrade-unauthorized'])
@@ -291,11 +359,3 @@ const faultOf = (code: FaultCode, detail: unknown): Fault =>
 /** Only a time that can be waited is a wait that was asked for. */
 const waitOf = (ms: number | undefined) =>
   ms !== undefined && ms > 0 && ms < Number.POSITIVE_INFINITY ? { retryAfterMs: ms } : {}
-
-const judgeClose = (dialogue: Dialogue, { code, reason }: { code: number; reason: string }): FaultCode | undefined => {
-  try {
-    return dialogue.closed?.(code, reason)
-  } catch {
-    return 'adapter-failed'
-  }
-}

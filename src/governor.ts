@@ -19,7 +19,7 @@ import { askedMs, backoffDelay } from '../machines/delay.ts'
 import { type Fault, kindOf } from '../machines/fault.ts'
 import type { StateName } from '../machines/link.ts'
 import type { Clock, Timer } from './clock.ts'
-import { Rate, Slots } from './governor/rate.ts'
+import { Rate, Slots } from './rate.ts'
 
 const MINUTE_MS = 60_000
 const FAILED_MAX = 40

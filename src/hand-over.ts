@@ -189,11 +189,12 @@ export const checkHandOver = (value: unknown): HandOver => {
   return value as HandOver
 }
 
-const checkSession = (session: unknown): void => {
+/** The same value if it is a session; otherwise throws HoldfastError `bad-option`. */
+export const checkSession = (session: unknown): Session => {
   const { id, endpoint, cursor } = objectAt('session', session)
   checkText('session.id', id)
   checkText('session.endpoint', endpoint)
-  if (cursor === undefined || typeof cursor === 'string' || isFiniteNumber(cursor)) return
+  if (cursor === undefined || typeof cursor === 'string' || isFiniteNumber(cursor)) return session as Session
   throw wrong('session.cursor', cursor, 'a string or a number')
 }
 

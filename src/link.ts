@@ -5,22 +5,33 @@
 import { type Observable, ReplaySubject, Subject } from 'rxjs'
 import { attemptOf } from '../machines/delay.ts'
 import type { Fault } from '../machines/fault.ts'
-import type { LinkEvent } from '../machines/link.ts'
 import type { LinkPorts } from './activities.ts'
 import { type Adapter, type Calls, checkAdapter, describe } from './adapter/adapter.ts'
 import type { FrameCounts } from './conversation.ts'
 import { type ErrorCode, HoldfastError, sentence } from './error.ts'
 import { type Explanation, explain, type Language, type LinkStatus } from './explain.ts'
 import { ListenerErrors } from './guarded.ts'
+import type { HandedMessage, HandOver } from './hand-over.ts'
 import { Inbound, type InboundCounts, type LossReason } from './inbound.ts'
-import { type EndpointBook, endpointBook } from './net/endpoints.ts'
+import { Keeping } from './keeping.ts'
+import { endpointBook } from './net/endpoints.ts'
 import { http } from './net/request.ts'
 import { eventName, Recorder, type Recording, reasonOf, type TransitionRecord } from './observe/recorder.ts'
 import { type CheckedOptions, checkNumber, checkOptions, type LinkOptions } from './options.ts'
-import { type Fate, Outbox, type OutboxCounts, RequestError, type Settled } from './outbox.ts'
-import { hasLost, Run, type Step } from './run.ts'
+import {
+  type Fate,
+  Outbox,
+  type OutboxCounts,
+  type Posting,
+  RequestError,
+  type Settled,
+  type SettledMessage,
+  type Ticket,
+} from './outbox/outbox.ts'
+import type { Run, Step } from './run.ts'
+import { type Role, Runs } from './runs.ts'
 import { scrubber } from './secret.ts'
-import { type Continuity, LinkSession, type SessionView } from './session.ts'
+import { type Continuity, LinkSession } from './session.ts'
 import { Starts } from './starts.ts'
 import { openWebSocket } from './transport/websocket.ts'
 
@@ -32,9 +43,18 @@ export interface SendOptions {
    * transport, under this key.
    */
   readonly idempotencyKey?: string
+  /** Messages of one conversation are never written in another order than they were sent. Default: what the adapter says. */
+  readonly conversation?: string
+  /**
+   * Replaces the message of the same conversation and key that still waits and was never written: that one is refused.
+   * For states of which only the newest matters.
+   */
+  readonly coalesceKey?: string
 }
 
 export interface CallOptions extends SendOptions {
+  /** Refused at once if the link is not live, and never carried over the loss of a transport. Default false. */
+  readonly failFast?: boolean
   readonly signal?: AbortSignal
 }
 
@@ -43,6 +63,15 @@ export interface Receipt {
   readonly detail?: string
   /** The peer's answer, where there is one. */
   readonly result?: unknown
+}
+
+/** Resolves to the receipt. */
+export interface Sending extends Promise<Receipt> {
+  /**
+   * The outbox has the message; with the option `store` it is on disk, and a crash cannot undo it. Rejects with
+   * HoldfastError `refused` if it was not taken.
+   */
+  readonly accepted: Promise<void>
 }
 
 export interface LinkStats {
@@ -83,13 +112,19 @@ export interface Link<In = unknown, Out = unknown, C extends Calls = Calls> exte
    * was missed has been replayed), `gap` (messages may be missing).
    */
   readonly continuity$: Observable<ContinuityRecord>
+  /** The fate of every message, also of those that an earlier process accepted. */
+  readonly settled$: Observable<SettledMessage>
+  /** Whether the outbox takes messages: false from full until half of it is free again. */
+  readonly writable$: Observable<boolean>
   /** The latest transitions. */
   readonly recording: Recording
   readonly stats: LinkStats
   /** Resolves when the link is live, however it got there. Rejects when it is parked or stopped, or by the signal. */
   ready(options?: { signal?: AbortSignal }): Promise<void>
+  /** Resolves when the outbox has room. Rejects by the signal, or when the link has stopped. */
+  writable(options?: { signal?: AbortSignal }): Promise<void>
   /** Queues a message. Never rejects for what happens on the way: the receipt tells its fate. */
-  send(message: Out, options?: SendOptions): Promise<Receipt>
+  send(message: Out, options?: SendOptions): Sending
   /** Asks the peer and resolves to its answer. Waits for a live link within its time; otherwise rejects. */
   call<M extends keyof C & string>(method: M, params?: C[M]['params'], options?: CallOptions): Promise<C[M]['result']>
   /** Where it is, why, and what comes next. */
@@ -104,6 +139,11 @@ export interface Link<In = unknown, Out = unknown, C extends Calls = Calls> exte
    * a time, otherwise after it. In every other state nothing changes: it is on its way already.
    */
   replace(): void
+  /**
+   * Ends the link so that the next process goes on where it was: gives what the option `handOver` of its link takes. What
+   * was written is waited for, what was not written goes along, and the peer is left so that it keeps the session.
+   */
+  handOver(options?: { drainMs?: number }): Promise<HandOver>
   /** Delivers what waits within `drainMs`, says goodbye and ends. Resolves once nothing of the link is left. */
   stop(options?: { drainMs?: number }): Promise<void>
 }
@@ -130,6 +170,8 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   readonly state$: Observable<LinkStatus>
   readonly inbound$: Observable<In>
   readonly continuity$: Observable<ContinuityRecord>
+  readonly settled$: Observable<SettledMessage>
+  readonly writable$: Observable<boolean>
   readonly transitions$: Observable<TransitionRecord>
   readonly #adapter: Adapter<In, Out, C>
   readonly #options: CheckedOptions
@@ -137,7 +179,6 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   readonly #outbox: Outbox
   readonly #ports: LinkPorts
   readonly #closePorts: () => void
-  readonly #book: EndpointBook
   readonly #session: LinkSession
   readonly #inbound: Inbound<In>
   readonly #listenerErrors: ListenerErrors
@@ -151,10 +192,10 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   #finish: () => void = () => undefined
   #eventsIgnored = 0
   #drainMs: number | undefined
-  /** The run whose state is the link's; beside it one that shall take over, and those that it took over from. */
-  #run: Run
-  #successor: Run | undefined
-  readonly #predecessors = new Set<Run>()
+  readonly #runs: Runs
+  readonly #keeping: Keeping | undefined
+  #isHandingOver = false
+  #handed: HandedMessage[] = []
 
   constructor(adapter: Adapter<In, Out, C>, options: CheckedOptions) {
     const { clock, id } = options
@@ -162,30 +203,43 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     this.#adapter = adapter
     this.#options = options
     this.#madeAt = clock.now()
-    this.#outbox = new Outbox(options.outbox, clock)
-    this.#session = new LinkSession()
+    const { store, handOver } = options
+    this.#keeping = store && new Keeping(store, id, (text) => process.emitWarning(`${id}: ${text}`, 'HoldfastWarning'))
+    const { dedupes, pace } = adapter
+    this.#outbox = new Outbox(options.outbox, { clock, dedupes, pace, ledger: this.#keeping?.ledger })
+    this.#session = new LinkSession((session) => this.#keeping?.save(session))
+    if (handOver) this.#takeOver(handOver)
     this.#inbound = new Inbound(options.inbound, clock, {
       taken: (cursor) => this.#session.taken(cursor),
       lost: (missed, because) => this.#tell({ kind: 'gap', because, missed }),
     })
     this.#listenerErrors = new ListenerErrors(id, clock, (text) =>
-      (this.#run?.ports.endpoint?.scrub ?? scrubber([]))(text),
+      (this.#runs?.current.ports.endpoint?.scrub ?? scrubber([]))(text),
     )
     this.state$ = this.#listenerErrors.guard(this.#status$, 'state$')
     this.inbound$ = this.#listenerErrors.guard(this.#inbound.observable, 'inbound$')
     this.transitions$ = this.#listenerErrors.guard(this.#transitions$, 'transitions$')
     this.continuity$ = this.#listenerErrors.guard(this.#continuity$, 'continuity$')
+    this.settled$ = this.#listenerErrors.guard(this.#outbox.settled$, 'settled$')
+    this.writable$ = this.#listenerErrors.guard(this.#outbox.writable$, 'writable$')
     this.#recorder = new Recorder(options.recordsMax)
     this.#stopped = new Promise((resolve) => {
       this.#finish = resolve
     })
     const beside = http(options, (delivered, message) => new RequestError(delivered, message))
     this.#closePorts = beside.close
-    this.#book = endpointBook(clock)
     this.#ports = this.#makePorts(beside.request)
     this.#status = { id, state: 'resolving', since: clock.wall(), attempt: 1, fault: null, nextDialAt: null }
-    this.#run = this.#makeRun(this.#session)
-    this.#run.begin()
+    this.#runs = new Runs(this.#ports, endpointBook(clock), this.#session, {
+      stepped: (step, role) => this.#stepped(step, role),
+      succeeded: ({ state }) => this.#show({ ...this.#status, state, since: clock.wall(), nextDialAt: null }),
+      ended: () => this.#end(),
+      ignored: () => {
+        this.#eventsIgnored++
+      },
+      failed: (run, fault) => this.#fail(run, fault),
+    })
+    this.#runs.begin()
     this.#stopBySignal(options.signal)
   }
 
@@ -205,7 +259,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
         },
       },
       starts,
-      restored: Promise.resolve(),
+      restored: this.#restore(),
       outbox: this.#outbox,
       frames: this.#frames,
       credentials: { wereRejected: false },
@@ -213,7 +267,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
       deliver: (message, mark) => this.#inbound.push(message as In, mark),
       announce: (continuity) => this.#announce(continuity),
       starting: () => starts.spend(),
-      move: () => this.#move(),
+      move: () => this.#runs.move(),
       open:
         options.transport ??
         ((endpoint) =>
@@ -221,37 +275,40 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     }
   }
 
-  #makeRun(session: SessionView): Run {
-    return new Run(this.#ports, this.#book, session, {
-      stepped: (run, step) => this.#notice(run, step),
-      ignored: () => {
-        this.#eventsIgnored++
-      },
-      expiring: () => void this.#move(),
-      failed: (run, fault) => this.#fail(run, fault),
-    })
+  /** What an earlier process left in the store. Nothing is dialed before it has been read. */
+  async #restore(): Promise<void> {
+    const { encode, starts } = this.#adapter
+    const { handOver } = this.#options
+    if (handOver?.budget !== undefined) await starts?.budget.import?.(handOver.budget).catch(() => undefined)
+    const session = handOver ? undefined : await this.#keeping?.session()
+    if (session) this.#session.restore(session)
+    if (this.#keeping) await this.#outbox.recover((message, key) => encode!(message as Out, key))
   }
 
-  #notice(run: Run, step: Step): void {
-    this.#settle(run, step)
-    if (run === this.#successor) this.#noticeSuccessor(run, step)
-    else if (run === this.#run) this.#noticeCurrent(step)
-    else {
-      this.#record(step, 'predecessor')
-      if (step.to === 'stopped') this.#predecessors.delete(run)
-      this.#endIfOver()
+  #takeOver({ session, outbox }: HandOver): void {
+    this.#session.restore(session)
+    for (const { key, message, expiresAt, idempotent, conversation, coalesceKey } of outbox) {
+      const withinMs = Math.max(1, expiresAt - this.#options.clock.wall())
+      const ticket = { withinMs, conversation, coalesceKey, mayHaveArrived: idempotent }
+      void this.#put(message as Out, { ...ticket, ...(idempotent ? { idempotencyKey: key } : {}) })
     }
   }
 
-  #noticeCurrent(step: Step): void {
-    const status = this.#statusOf(step)
+  #put(message: Out, ticket: Ticket): Posting {
+    return this.#outbox.put((key) => this.#adapter.encode!(message, key), ticket, message)
+  }
+
+  #stepped(step: Step, role: Role): void {
+    const isFirst = step.event.type === 'xstate.init'
+    if (role !== 'current') {
+      if (!isFirst) this.#record(step, role)
+      return
+    }
     // first, so that whoever hears of the transition finds the status that it led to
-    this.#status = status
-    if (step.event.type !== 'xstate.init') this.#record(step)
-    this.#status$.next(status)
-    if (this.#successor && hasLost(step.to)) this.#promote(this.#successor)
-    else if (step.to === 'parked') this.#ports.starts.release()
-    this.#endIfOver()
+    this.#status = this.#statusOf(step)
+    if (!isFirst) this.#record(step)
+    this.#status$.next(this.#status)
+    if (step.to === 'parked') this.#ports.starts.release()
   }
 
   #statusOf({ from, to, context, delayMs }: Step): LinkStatus {
@@ -264,16 +321,6 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
       fault: context.fault,
       nextDialAt: delayMs === undefined ? null : wall + delayMs,
     }
-  }
-
-  /** What the chart's states mean for the outbox. */
-  #settle(run: Run, { from, to, context }: Step): void {
-    const { conversation } = run.ports
-    if (to === 'live' && conversation) this.#outbox.attach(conversation.writer)
-    else if (from === 'live' && to !== 'closing') this.#outbox.detach()
-    if (!hasLost(to)) return
-    run.ports.conversation = undefined
-    this.#outbox.lose(context.fault ?? { code: 'closed-by-peer' })
   }
 
   #record({ event, from, to, context, delayMs }: Step, role?: TransitionRecord['role']): void {
@@ -295,38 +342,6 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     this.#transitions$.next(record)
   }
 
-  /** Opens a successor while the transport still serves, where the peer allows two. */
-  #move(): boolean {
-    if (!this.#adapter.overlap || this.#run.state !== 'live') return false
-    if (this.#successor) return true
-    // two at a time and no more: the last move was so short ago that its predecessor still drains
-    for (const run of this.#predecessors) run.order({ type: 'operator.stop' })
-    this.#successor = this.#makeRun(this.#session.besides())
-    this.#successor.begin()
-    return true
-  }
-
-  #noticeSuccessor(run: Run, step: Step): void {
-    if (step.event.type !== 'xstate.init') this.#record(step, 'successor')
-    if (step.to === 'live') this.#promote(run)
-    // what it cannot do the link will meet by itself when it has lost what it has
-    else if (step.to === 'parked' || step.to === 'stopped') {
-      this.#successor = undefined
-      run.order({ type: 'operator.stop' })
-    }
-  }
-
-  /** From now on the successor is the link; what was written before is still proved where it was written. */
-  #promote(successor: Run): void {
-    const predecessor = this.#run
-    this.#successor = undefined
-    this.#run = successor
-    predecessor.ports.isSucceeded = true
-    this.#predecessors.add(predecessor)
-    predecessor.order({ type: 'operator.stop' })
-    this.#show({ ...this.#status, state: successor.state, since: this.#options.clock.wall(), nextDialAt: null })
-  }
-
   /** Positions and ids of an old session mean nothing in a new one. A peer without sessions has ids for all its life. */
   #announce(kind: Continuity): void {
     if (kind !== 'recovered' && this.#session.isResumable) this.#inbound.beginSession()
@@ -337,23 +352,23 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     this.#continuity$.next({ ...record, at: this.#options.clock.wall() })
   }
 
-  #endIfOver(): void {
-    if (this.#run.state !== 'stopped' || this.#predecessors.size > 0) return
+  #end(): void {
     this.#ports.starts.release()
-    this.#outbox.close('the link was stopped')
+    if (this.#isHandingOver) this.#handed = this.#outbox.takeAway()
+    const kept = [this.#outbox.close('the link was stopped'), this.#keeping?.close()]
     this.#closePorts()
     this.#inbound.end()
     this.#transitions$.complete()
     this.#continuity$.complete()
     this.#status$.complete()
-    this.#finish()
+    if (this.#keeping) void Promise.allSettled(kept).then(this.#finish)
+    else this.#finish()
   }
 
   #fail(run: Run, fault: Fault): void {
+    run.ports.conversation?.flight.lose(fault)
     run.ports.conversation = undefined
-    this.#outbox.lose(fault)
-    if (run === this.#successor) this.#successor = undefined
-    if (run !== this.#run) return
+    if (run !== this.#runs.current) return
     this.#show({ ...this.status, state: 'parked', since: this.#options.clock.wall(), fault, nextDialAt: null })
   }
 
@@ -370,10 +385,6 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     if (signal.aborted) stop()
     else signal.addEventListener('abort', stop, { once: true })
     void this.#stopped.then(() => signal.removeEventListener('abort', stop))
-  }
-
-  #order(event: LinkEvent): void {
-    this.#run.order(event)
   }
 
   get status(): LinkStatus {
@@ -413,11 +424,16 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     })
   }
 
-  send(message: Out, options: SendOptions = {}): Promise<Receipt> {
+  writable(options?: { signal?: AbortSignal }): Promise<void> {
+    return this.#outbox.writable(options)
+  }
+
+  send(message: Out, options: SendOptions = {}): Sending {
     const { encode, name } = this.#adapter
     if (!encode) throw new HoldfastError('bad-option', `The adapter "${name}" has no send(); use call().`)
     const ticket = checkTicket(options, SEND_WITHIN_MS)
-    return this.#outbox.put((key) => this.#adapter.encode!(message, key), ticket)
+    const { accepted, settled } = this.#put(message, ticket)
+    return Object.assign(settled, { accepted })
   }
 
   async call<M extends keyof C & string>(
@@ -430,7 +446,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     const { signal } = options
     if (signal?.aborted) throw aborted(signal)
     const ticket = checkTicket(options, CALL_WITHIN_MS)
-    const answered = this.#outbox.put((key) => this.#adapter.request!(method, params, key), ticket)
+    const answered = this.#outbox.put((key) => this.#adapter.request!(method, params, key), ticket).settled
     const settled = await (signal ? orAborted(answered, signal) : answered)
     if (settled.fate === 'delivered') return settled.result
     const state = this.status.state === 'live' ? '' : ` The link is ${this.status.state}.`
@@ -443,16 +459,16 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   }
 
   hold(): void {
-    this.#dropSuccessor()
-    this.#order({ type: 'operator.hold' })
+    this.#runs.giveUpMoving()
+    this.#runs.order({ type: 'operator.hold' })
   }
 
   resume(): void {
-    this.#order({ type: 'operator.resume' })
+    this.#runs.order({ type: 'operator.resume' })
   }
 
   retry(): void {
-    this.#order({ type: 'dial.invited', reason: 'operator' })
+    this.#runs.order({ type: 'dial.invited', reason: 'operator' })
   }
 
   stop({ drainMs }: { drainMs?: number } = {}): Promise<void> {
@@ -460,22 +476,34 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     // stopping twice is asking once, unless it is to be now
     if (this.status.state === 'closing' && drainMs !== 0) return this.#stopped
     this.#drainMs = drainMs
-    this.#dropSuccessor()
-    if (drainMs === 0) for (const run of this.#predecessors) run.order({ type: 'operator.stop' })
-    this.#order({ type: 'operator.stop' })
+    this.#runs.giveUpMoving()
+    if (drainMs === 0) this.#runs.cutPredecessors()
+    this.#runs.order({ type: 'operator.stop' })
     return this.#stopped
   }
 
   replace(): void {
-    if (!this.#move() && this.status.state === 'live') this.#run.ports.conversation?.lose({ code: 'peer-leaving' })
+    if (this.status.state !== 'live' || this.#runs.move()) return
+    this.#runs.current.ports.conversation?.lose({ code: 'peer-leaving', detail: 'asked for by replace()' })
   }
 
-  #dropSuccessor(): void {
-    const successor = this.#successor
-    this.#successor = undefined
-    if (!successor) return
-    this.#predecessors.add(successor)
-    successor.order({ type: 'operator.stop' })
+  async handOver(options: { drainMs?: number } = {}): Promise<HandOver> {
+    const { id, name: adapter } = { id: this.id, name: this.#adapter.name }
+    this.#isHandingOver = true
+    this.#runs.current.ports.leaving = 'handing-over'
+    await this.stop(options)
+    const budget = await this.#adapter.starts?.budget.export?.().catch(() => undefined)
+    const outbox = this.#handed
+    const at = this.#options.clock.wall()
+    return {
+      version: 1,
+      adapter,
+      id,
+      at,
+      session: this.#session.current,
+      outbox,
+      ...(budget === undefined ? {} : { budget }),
+    }
   }
 
   [Symbol.asyncIterator](): AsyncIterator<In> {
@@ -493,14 +521,21 @@ const errorCodeOf: Record<Exclude<Fate, 'delivered'>, ErrorCode> = {
   uncertain: 'uncertain',
 }
 
-const checkTicket = ({ withinMs, idempotencyKey }: SendOptions, fallback: number) => {
-  if (idempotencyKey !== undefined && (typeof idempotencyKey !== 'string' || idempotencyKey === '')) {
-    throw new HoldfastError(
-      'bad-option',
-      `idempotencyKey is ${describe(idempotencyKey)}; it must be a non-empty string.`,
-    )
+const checkTicket = (options: CallOptions, fallback: number): Ticket => {
+  const { withinMs = fallback, idempotencyKey, conversation, coalesceKey, failFast = false } = options
+  checkName('idempotencyKey', idempotencyKey)
+  checkName('conversation', conversation)
+  checkName('coalesceKey', coalesceKey)
+  if (typeof failFast !== 'boolean') {
+    throw new HoldfastError('bad-option', `failFast is ${describe(failFast)}; it must be true or false.`)
   }
-  return { withinMs: checkNumber('withinMs', withinMs ?? fallback, WITHIN_MAX_MS), idempotencyKey }
+  checkNumber('withinMs', withinMs, WITHIN_MAX_MS)
+  return { withinMs, idempotencyKey, conversation, coalesceKey, failFast }
+}
+
+const checkName = (name: string, value: unknown): void => {
+  if (value === undefined || (typeof value === 'string' && value !== '')) return
+  throw new HoldfastError('bad-option', `${name} is ${describe(value)}; it must be a non-empty string.`)
 }
 
 const aborted = (signal: AbortSignal | undefined): HoldfastError =>

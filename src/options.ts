@@ -4,13 +4,14 @@ import { describe, refuseUnknown } from './adapter/adapter.ts'
 import { type Clock, realClock } from './clock.ts'
 import type { Endpoint } from './conversation.ts'
 import { HoldfastError } from './error.ts'
+import { checkHandOver, type HandOver } from './hand-over.ts'
 import { type HeartbeatOptions, heartbeatDefaults } from './heartbeat.ts'
 import { type InboundOptions, inboundDefaults } from './inbound.ts'
 import { parseProxy } from './net/proxy.ts'
 import { type Lookup, lookupBySystem } from './net/resolve.ts'
 import { lookupByServers } from './net/servers.ts'
 import { RECORDS_MAX } from './observe/recorder.ts'
-import { type OutboxOptions, outboxDefaults } from './outbox.ts'
+import { type OutboxOptions, outboxDefaults } from './outbox/outbox.ts'
 import type { Store } from './store.ts'
 import type { OpenTransport } from './transport/transport.ts'
 
@@ -69,6 +70,8 @@ export interface LinkOptions {
    * Keeps accepted messages and the session over a crash: `fileStore(dir)`. Default: neither outlives the process.
    */
   readonly store?: Store
+  /** What the link of the process before gave with `link.handOver()`, or `loadHandOver(file)`. */
+  readonly handOver?: HandOver | undefined
   /** A transport of your own, for tests and other pipes. Default: WebSocket. */
   readonly transport?: (endpoint: Endpoint) => OpenTransport
 }
@@ -77,13 +80,24 @@ export interface CheckedOptions
   extends Required<
     Omit<
       LinkOptions,
-      'id' | 'signal' | 'transport' | 'store' | 'deadlines' | 'heartbeat' | 'outbox' | 'inbound' | 'dns' | 'proxy'
+      | 'id'
+      | 'signal'
+      | 'transport'
+      | 'store'
+      | 'handOver'
+      | 'deadlines'
+      | 'heartbeat'
+      | 'outbox'
+      | 'inbound'
+      | 'dns'
+      | 'proxy'
     >
   > {
   readonly id: string
   readonly signal: AbortSignal | undefined
   readonly transport: LinkOptions['transport'] | undefined
   readonly store: Store | undefined
+  readonly handOver: HandOver | undefined
   readonly proxy: LinkOptions['proxy'] | undefined
   readonly deadlines: Deadlines
   readonly heartbeat: HeartbeatOptions
@@ -130,6 +144,7 @@ const KNOWN = [
   'proxy',
   'clock',
   'store',
+  'handOver',
   'transport',
 ] as const satisfies readonly (keyof LinkOptions)[]
 
@@ -144,7 +159,8 @@ export const checkOptions = (options: LinkOptions, adapterName: string): Checked
   refuseUnknown(options, KNOWN, 'options')
   const clock = checkClock(options.clock ?? realClock)
   const four = Math.floor(clock.random() * 0x10000)
-  const id = options.id ?? `${adapterName}-${four.toString(16).padStart(4, '0')}`
+  const handOver = checkHanded(options.handOver, adapterName)
+  const id = options.id ?? handOver?.id ?? `${adapterName}-${four.toString(16).padStart(4, '0')}`
   if (typeof id !== 'string' || id === '' || id.length > ID_LENGTH_MAX) {
     throw wrong('id', id, `a string of 1 to ${ID_LENGTH_MAX} characters`)
   }
@@ -164,9 +180,10 @@ export const checkOptions = (options: LinkOptions, adapterName: string): Checked
     proxy: checkProxy(options.proxy),
     transport: options.transport,
     store: checkStore(options.store),
+    handOver,
     deadlines: checkNumbers('deadlines', options.deadlines, deadlineDefaults, TIMER_MAX_MS),
     heartbeat: checkHeartbeat(options.heartbeat),
-    outbox: checkNumbers('outbox', options.outbox, outboxDefaults, BYTES_MAX),
+    outbox: checkOutbox(options.outbox),
     inbound: checkInbound(options.inbound),
     maxPayloadBytes: checkNumber('maxPayloadBytes', options.maxPayloadBytes ?? 16 * 1024 * 1024, BYTES_MAX),
     recordsMax: checkNumber('recordsMax', options.recordsMax ?? RECORDS_MAX, COUNT_MAX),
@@ -198,6 +215,13 @@ const checkLookup = ({ lookup, dns }: LinkOptions): Lookup => {
 export const checkProxy = (proxy: unknown): LinkOptions['proxy'] => {
   if (proxy === undefined || proxy === false || (typeof proxy === 'string' && parseProxy(proxy))) return proxy
   throw wrong('proxy', proxy, 'false or the URL of a proxy: http://, https:// or socks5://')
+}
+
+const checkHanded = (handOver: HandOver | undefined, adapterName: string): HandOver | undefined => {
+  if (handOver === undefined) return undefined
+  const { adapter } = checkHandOver(handOver)
+  if (adapter === adapterName) return handOver
+  throw wrong('handOver', handOver, `one of a link with the adapter "${adapterName}", and is one with another`)
 }
 
 const STORE = ['read', 'write', 'close'] as const satisfies readonly (keyof Store)[]
@@ -236,6 +260,18 @@ const checkInbound = (given: Partial<InboundOptions> | undefined): InboundOption
     dedupeMax: checkNumber('inbound.dedupeMax', dedupeMax, COUNT_MAX),
     dedupeMs: checkNumber('inbound.dedupeMs', dedupeMs, DEDUPE_MAX_MS),
   }
+}
+
+const WHEN_FULL: readonly unknown[] = ['reject', 'drop-oldest'] satisfies OutboxOptions['whenFull'][]
+
+const checkOutbox = (given: Partial<OutboxOptions> | undefined): OutboxOptions => {
+  if (given === undefined) return outboxDefaults
+  checkObject(given, 'outbox')
+  refuseUnknown(given, Object.keys(outboxDefaults), 'outbox')
+  const { whenFull = outboxDefaults.whenFull, ...numbers } = given
+  if (!WHEN_FULL.includes(whenFull)) throw wrong('outbox.whenFull', whenFull, '"reject" or "drop-oldest"')
+  const { whenFull: _, ...defaults } = outboxDefaults
+  return { ...checkNumbers('outbox', numbers, defaults, BYTES_MAX), whenFull }
 }
 
 /** A whole number from 1 to `max`. */

@@ -64,7 +64,7 @@ export class Run {
       link,
       session,
       choice: this.#choice,
-      isSucceeded: false,
+      leaving: undefined,
       endpoint: undefined,
       conversation: undefined,
       wait: (fault, ownMs) => {

@@ -5,7 +5,7 @@ import { heartbeatDefaults } from '../src/heartbeat.ts'
 import { inboundDefaults } from '../src/inbound.ts'
 import { connect } from '../src/link.ts'
 import { checkOptions, type LinkOptions } from '../src/options.ts'
-import { outboxDefaults } from '../src/outbox.ts'
+import { outboxDefaults } from '../src/outbox/outbox.ts'
 import { heapClock } from '../src/testing/heap-clock.ts'
 import { smallTalk } from './small-talk.ts'
 

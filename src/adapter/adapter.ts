@@ -156,6 +156,10 @@ export interface StartBudget {
     | { readonly exhausted: true; readonly untilMs: number }
   >
   refund(ticket: number): Promise<void>
+  /** What was spent, as plain data for the next process; for budgets that are kept nowhere else. */
+  export?(): Promise<unknown>
+  /** Adds what another process spent. */
+  import?(spent: unknown): Promise<void>
 }
 
 /** For platforms that count how often a bot says "here I am": see `sessionBudget()`. */
@@ -202,6 +206,19 @@ export interface Adapter<In = unknown, Out = unknown, C extends Calls = Calls> {
   readonly overlap?: boolean
   /** The close code after which the peer keeps the session for a successor. Default 1000. */
   readonly resumableClose?: number
+  /**
+   * The peer drops a second message with the same key, also when it comes over another transport. Then a message that may
+   * or may not have arrived is written again under its key instead of being called uncertain. Default false.
+   */
+  readonly dedupes?: boolean
+  /** What the peer takes of us at most. Default: no limit. */
+  readonly pace?: PaceLimit
+}
+
+/** At most `count` messages and calls (frames or requests of the outbox; control frames are free) in any `ms` milliseconds. */
+export interface PaceLimit {
+  readonly count: number
+  readonly ms: number
 }
 
 type Spec<In, Out, C extends Calls> = Omit<Adapter<In, Out, C>, 'target'> & {
@@ -248,6 +265,21 @@ export const checkAdapter = (adapter: unknown): void => {
     const got = `adapter.${part} of "${parts.name}" is ${describe(value)}`
     throw new HoldfastError('bad-option', `${got}; it must be a function. ${wants}`)
   }
+  checkFacts(parts)
+}
+
+const checkFacts = ({ name, dedupes, pace }: Record<string, unknown>): void => {
+  if (dedupes !== undefined && typeof dedupes !== 'boolean') {
+    throw new HoldfastError('bad-option', `adapter.dedupes of "${name}" is ${describe(dedupes)}; it must be a boolean.`)
+  }
+  if (pace === undefined) return
+  const { count, ms } = (pace ?? {}) as Record<string, unknown>
+  const isWhole = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 1
+  if (isWhole(count) && isWhole(ms)) return
+  throw new HoldfastError(
+    'bad-option',
+    `adapter.pace of "${name}" must be { count, ms }, two whole numbers from 1; got count: ${describe(count)}, ms: ${describe(ms)}.`,
+  )
 }
 
 /** Throws unless it is a target that can be dialed. The URL is not repeated in the message: it may hold a token. */

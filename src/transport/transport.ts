@@ -9,8 +9,8 @@ export interface Pipe {
   ping(mark: string): void
   /** Bytes written but not yet taken by the kernel. */
   bufferedBytes(): number
-  /** Says goodbye; `lost` follows when the peer has said it too. */
-  close(): void
+  /** Says goodbye, with a close code of the protocol's own if it has one; `lost` follows when the peer has said it too. */
+  close(code?: number): void
 }
 
 /** What a transport tells. After `lost`, or after it was ended from our side, it tells nothing more. */

@@ -115,7 +115,11 @@ class WebSocketTransport {
       this.#lose({ code: 'provider-failed', detail: textOf(error) })
       return
     }
-    this.#undo.push(() => ws.terminate())
+    this.#undo.push(() => {
+      // what was written in this turn has to reach the kernel before the socket is destroyed
+      while (socket.writableCorked > 0) socket.uncork()
+      ws.terminate()
+    })
     ws.on('error', (error) => this.#lose(faultFrom(error, this.#isOpen ? 'open' : 'upgrading')))
     ws.on('unexpected-response', (_request, response: IncomingMessage) =>
       this.#lose(faultFromStatus(response.statusCode ?? 0, response.headers['retry-after'], clock.wall())),
@@ -209,7 +213,7 @@ const serve = (ws: WebSocket, socket: Socket, listener: TransportListener, isOve
     },
     ping: (mark) => ws.ping(mark),
     bufferedBytes: () => ws.bufferedAmount,
-    close: () => ws.close(NORMAL),
+    close: (code = NORMAL) => ws.close(code),
   })
 }
 

@@ -5,7 +5,7 @@ import { freePort } from '../../src/cli/lab/peer-process.ts'
 import { realClock } from '../../src/clock.ts'
 import { type Http, http } from '../../src/net/request.ts'
 import type { Lookup } from '../../src/net/resolve.ts'
-import { RequestError } from '../../src/outbox.ts'
+import { RequestError } from '../../src/outbox/outbox.ts'
 import { scrubber } from '../../src/secret.ts'
 import { answering, closeAll, rawServer, until } from '../transport/servers.ts'
 

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import type { Frame } from '../src/adapter/adapter.ts'
-import { type Fate, Outbox, RequestError, type Writer } from '../src/outbox.ts'
+import { type Fate, Outbox, RequestError, type Writer } from '../src/outbox/outbox.ts'
 import { heapClock } from '../src/testing/heap-clock.ts'
 
 type Order =

@@ -1,57 +1,7 @@
 /** Messages on their way out, in virtual time: each gets one fate, and the sums are right at every moment. */
 import { describe, expect, it } from 'vitest'
-import type { Frame, HttpOutgoing, Outgoing } from '../src/adapter/adapter.ts'
-import { Outbox, type OutboxOptions, outboxDefaults, RequestError, type Settled, type Writer } from '../src/outbox.ts'
-import { type HeapClock, heapClock } from '../src/testing/heap-clock.ts'
-import { follow, type Outcome } from './small-talk.ts'
-
-const LOST = { code: 'connection-lost' } as const
-
-class Desk {
-  readonly clock: HeapClock = heapClock()
-  readonly outbox: Outbox
-  /** `text key`, oldest first. */
-  readonly written: string[] = []
-  readonly marks: number[] = []
-  readonly requests: { signal: AbortSignal; answer(result: unknown): void; fail(error: Error): void }[] = []
-  awaited = 0
-  room = true
-
-  constructor(options: Partial<OutboxOptions> = {}) {
-    this.outbox = new Outbox({ ...outboxDefaults, ...options }, this.clock)
-  }
-
-  readonly writer: Writer = {
-    write: (frame: Frame) => void this.written.push(String(frame)),
-    awaitProof: () => void this.awaited++,
-    mark: (mark) => void this.marks.push(mark),
-    hasRoom: () => this.room,
-    request: (_outgoing: HttpOutgoing, signal) =>
-      new Promise((answer, fail) => this.requests.push({ signal, answer, fail })),
-  }
-
-  attach(): void {
-    this.outbox.attach(this.writer)
-  }
-
-  put(text: string, more: { withinMs?: number; idempotencyKey?: string; proof?: 'answer' } = {}): Outcome<Settled> {
-    const { withinMs = 10_000, idempotencyKey, ...proof } = more
-    return this.enter((key) => ({ frame: `${text} ${key}`, ...proof }), { withinMs, idempotencyKey })
-  }
-
-  post(withinMs = 10_000): Outcome<Settled> {
-    const http = { url: 'http://h/', method: 'POST', headers: {}, body: 'x' }
-    return this.enter(() => ({ http, read: (_status, body) => body }), { withinMs })
-  }
-
-  enter(make: (key: string) => Outgoing, ticket: { withinMs: number; idempotencyKey?: string | undefined }) {
-    return follow(this.outbox.put(make, ticket))
-  }
-
-  settle(): Promise<void> {
-    return this.clock.advance(0)
-  }
-}
+import type { Outgoing } from '../../src/adapter/adapter.ts'
+import { Desk } from './desk.ts'
 
 describe('a message', () => {
   it('is written at once on a live link, and delivered by the pong to a ping behind it', async () => {
@@ -61,7 +11,7 @@ describe('a message', () => {
     expect(desk.written).toEqual(['one h0'])
     await desk.settle()
     expect([desk.marks, receipt.settled]).toEqual([[1], false])
-    desk.outbox.proven(1)
+    desk.flight.proven(1)
     await desk.settle()
     expect(receipt.value).toEqual({ fate: 'delivered' })
   })
@@ -74,15 +24,15 @@ describe('a message', () => {
     const second = [desk.put('three'), desk.put('four')]
     await desk.settle()
     expect(desk.marks).toEqual([1])
-    desk.outbox.proven(1)
+    desk.flight.proven(1)
     await desk.settle()
     expect(desk.marks).toEqual([1, 2])
     expect([...first, ...second].map(({ settled }) => settled)).toEqual([true, true, false, false])
-    desk.outbox.proven(1)
-    desk.outbox.proven(7)
+    desk.flight.proven(1)
+    desk.flight.proven(7)
     await desk.settle()
     expect(second.map(({ settled }) => settled)).toEqual([false, false])
-    desk.outbox.proven(2)
+    desk.flight.proven(2)
     await desk.settle()
     expect(second.map(({ value }) => value?.fate)).toEqual(['delivered', 'delivered'])
   })
@@ -91,11 +41,11 @@ describe('a message', () => {
     const desk = new Desk()
     desk.attach()
     const [asked, declined] = [desk.put('a', { proof: 'answer' }), desk.put('b', { proof: 'answer' })]
-    desk.outbox.answer('nobody', 0)
-    desk.outbox.answer('h0', { id: 7 })
-    desk.outbox.refuse('h1', 'no')
-    desk.outbox.refuse('h0', 'too late')
-    desk.outbox.answer('h1', 'too late')
+    desk.flight.answer('nobody', 0)
+    desk.flight.answer('h0', { id: 7 })
+    desk.flight.refuse('h1', 'no')
+    desk.flight.refuse('h0', 'too late')
+    desk.flight.answer('h1', 'too late')
     await desk.settle()
     expect(asked.value).toEqual({ fate: 'delivered', result: { id: 7 } })
     expect(declined.value).toEqual({ fate: 'refused', detail: 'no' })
@@ -106,11 +56,12 @@ describe('a message', () => {
   it('waits while nothing is attached, in order, and cannot be answered before it is written', async () => {
     const desk = new Desk()
     const receipts = ['one', 'two', 'three'].map((text) => desk.put(text, { proof: 'answer' }))
-    desk.outbox.answer('h0', 'a guess')
-    expect(desk.outbox.awaitsProof).toBe(false)
+    desk.dial()
+    desk.flight.answer('h0', 'a guess')
+    expect(desk.flight.awaitsProof).toBe(false)
     desk.attach()
     expect(desk.written).toEqual(['one h0', 'two h1', 'three h2'])
-    expect(desk.outbox.awaitsProof).toBe(true)
+    expect(desk.flight.awaitsProof).toBe(true)
     expect(desk.awaited).toBe(1)
     await desk.settle()
     expect(receipts.some(({ settled }) => settled)).toBe(false)
@@ -122,12 +73,12 @@ describe('a message', () => {
     desk.room = false
     desk.put('one')
     desk.put('two')
-    desk.outbox.flush()
+    desk.flight.room()
     expect(desk.written).toEqual([])
     desk.room = true
     desk.put('three')
     expect(desk.written).toEqual([])
-    desk.outbox.flush()
+    desk.flight.room()
     expect(desk.written).toEqual(['one h0', 'two h1', 'three h2'])
   })
 
@@ -166,7 +117,7 @@ describe('a message', () => {
     desk.attach()
     const bad = desk.enter(make as unknown as () => Outgoing, { withinMs: 100 })
     const good = desk.put('good', { proof: 'answer' })
-    desk.outbox.answer('h1', 'ok')
+    desk.flight.answer('h1', 'ok')
     await desk.settle()
     expect(bad.value?.fate).toBe('refused')
     expect(bad.value?.detail).toMatch(detail)
@@ -185,7 +136,7 @@ describe('when the transport is lost', () => {
     const written = desk.put('written')
     desk.outbox.detach()
     const waiting = desk.put('waiting')
-    desk.outbox.lose(LOST)
+    desk.lose()
     await desk.settle()
     expect(written.value).toEqual({ fate: 'uncertain', detail: 'the transport was lost (connection-lost)' })
     expect(waiting.settled).toBe(false)
@@ -199,14 +150,14 @@ describe('when the transport is lost', () => {
     const safe = desk.put('safe', { idempotencyKey: 'k1' })
     desk.outbox.detach()
     desk.put('later')
-    desk.outbox.lose(LOST)
+    desk.lose()
     desk.attach()
     expect(desk.written).toEqual(['safe k1', 'safe k1', 'later h0'])
     await desk.settle()
-    desk.outbox.proven(desk.marks.at(-1)!)
+    desk.flight.proven(desk.marks.at(-1)!)
     await desk.settle()
     expect(safe.value).toEqual({ fate: 'delivered' })
-    desk.outbox.lose(LOST)
+    desk.lose()
     desk.attach()
     expect(desk.written).toHaveLength(3)
   })
@@ -216,7 +167,7 @@ describe('when the transport is lost', () => {
     desk.attach()
     const expiring = desk.put('a', { idempotencyKey: 'k1', withinMs: 1_000 })
     const stopped = desk.put('b', { idempotencyKey: 'k2', withinMs: 9_000 })
-    desk.outbox.lose(LOST)
+    desk.lose()
     await desk.clock.advance(1_000)
     expect(expiring.value?.fate).toBe('uncertain')
     desk.outbox.close('the link was stopped')
@@ -229,9 +180,9 @@ describe('when the transport is lost', () => {
     desk.attach()
     const safe = desk.put('safe', { idempotencyKey: 'k1' })
     await desk.settle()
-    desk.outbox.lose(LOST)
+    desk.lose()
     desk.attach()
-    desk.outbox.proven(1)
+    desk.flight.proven(1)
     await desk.settle()
     expect(safe.settled).toBe(false)
   })
@@ -243,9 +194,9 @@ describe('keys', () => {
     desk.attach()
     desk.put('one', { idempotencyKey: 'k', proof: 'answer' })
     const twice = desk.put('two', { idempotencyKey: 'k' })
-    desk.outbox.answer('k', 1)
+    desk.flight.answer('k', 1)
     const after = desk.put('three', { idempotencyKey: 'k', proof: 'answer' })
-    desk.outbox.answer('k', 3)
+    desk.flight.answer('k', 3)
     await desk.settle()
     expect(twice.value).toEqual({ fate: 'refused', detail: 'a message with this key is already waiting' })
     expect(after.value).toEqual({ fate: 'delivered', result: 3 })
@@ -257,10 +208,10 @@ describe('keys', () => {
     const first = desk.put('one', { idempotencyKey: 'k', withinMs: 100 })
     await desk.clock.advance(100)
     const second = desk.put('two', { idempotencyKey: 'k' })
-    desk.outbox.proven(1)
+    desk.flight.proven(1)
     await desk.settle()
     expect([first.value?.fate, second.settled]).toEqual(['uncertain', false])
-    desk.outbox.proven(2)
+    desk.flight.proven(2)
     await desk.settle()
     expect(second.value?.fate).toBe('delivered')
     expect(desk.outbox.counts).toMatchObject({ entered: 2, delivered: 1, uncertain: 1, waiting: 0 })
@@ -268,22 +219,36 @@ describe('keys', () => {
 })
 
 describe('a pause', () => {
-  it('between a write and its ping delays the proof and does not forget it', async () => {
+  it('does not delay the proof of what was written before it', async () => {
     const desk = new Desk()
     desk.attach()
     desk.put('one')
     await desk.settle()
     const second = desk.put('two')
     desk.outbox.detach()
-    desk.outbox.proven(1)
+    desk.flight.proven(1)
+    await desk.settle()
+    expect(desk.marks).toEqual([1, 2])
+    desk.flight.proven(2)
+    await desk.settle()
+    expect(second.value?.fate).toBe('delivered')
+  })
+
+  it('in which a ping stayed without a pong is followed by another ping', async () => {
+    const desk = new Desk()
+    desk.attach()
+    const first = desk.put('one')
+    await desk.settle()
+    const second = desk.put('two')
+    desk.outbox.detach()
     await desk.settle()
     expect(desk.marks).toEqual([1])
     desk.attach()
     await desk.settle()
     expect(desk.marks).toEqual([1, 2])
-    desk.outbox.proven(2)
+    desk.flight.proven(2)
     await desk.settle()
-    expect(second.value?.fate).toBe('delivered')
+    expect([first.value?.fate, second.value?.fate]).toEqual(['delivered', 'delivered'])
   })
 })
 
@@ -294,7 +259,7 @@ describe('the bounds', () => {
     desk.put('one', { proof: 'answer' })
     desk.put('two', { proof: 'answer' })
     const third = desk.put('three')
-    desk.outbox.answer('h0', null)
+    desk.flight.answer('h0', null)
     const fourth = desk.put('four')
     await desk.settle()
     expect(third.value).toEqual({ fate: 'refused', detail: 'the outbox is full (2 messages)' })
@@ -317,11 +282,11 @@ describe('a call over HTTP', () => {
   it('has the fate that its request ends with, and outlives the transport', async () => {
     const desk = new Desk()
     desk.attach()
-    const receipts = [desk.post(), desk.post(), desk.post()]
-    desk.outbox.lose(LOST)
+    const receipts = [desk.post('x'), desk.post('x'), desk.post('x')]
+    desk.lose()
     desk.requests[0]!.answer('done')
-    desk.requests[1]!.fail(new RequestError('refused', 'HTTP 404'))
-    desk.requests[2]!.fail(new RequestError('uncertain', 'socket hang up'))
+    desk.requests[1]!.refuse('HTTP 404')
+    desk.requests[2]!.cut('socket hang up')
     await desk.settle()
     expect(receipts.map(({ value }) => value)).toEqual([
       { fate: 'delivered', result: 'done' },
@@ -333,7 +298,7 @@ describe('a call over HTTP', () => {
   it('is aborted at its deadline and at the end', async () => {
     const desk = new Desk()
     desk.attach()
-    const [late, left] = [desk.post(500), desk.post()]
+    const [late, left] = [desk.post('x', { withinMs: 500 }), desk.post('x')]
     await desk.clock.advance(500)
     expect(late.value?.fate).toBe('uncertain')
     desk.outbox.close('over')
@@ -341,7 +306,7 @@ describe('a call over HTTP', () => {
     expect(left.value).toEqual({ fate: 'uncertain', detail: 'over' })
     expect(desk.requests.map(({ signal }) => signal.aborted)).toEqual([true, true])
     desk.requests[0]!.answer('too late')
-    desk.requests[1]!.fail(new RequestError('refused', 'too late'))
+    desk.requests[1]!.refuse('too late')
     await desk.settle()
     expect(desk.outbox.counts).toMatchObject({ entered: 2, uncertain: 2, delivered: 0, refused: 0 })
   })
@@ -372,11 +337,11 @@ describe('the end', () => {
     desk.put('x', { proof: 'answer' })
     const forget = desk.outbox.whenEmpty(() => told++)
     forget()
-    desk.outbox.answer('h0', null)
+    desk.flight.answer('h0', null)
     desk.put('y', { proof: 'answer' })
     desk.outbox.whenEmpty(() => told++)
-    desk.outbox.answer('h1', null)
-    desk.outbox.lose(LOST)
+    desk.flight.answer('h1', null)
+    desk.lose()
     expect(told).toBe(2)
   })
 
