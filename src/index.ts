@@ -2,12 +2,34 @@
 export type { FaultKind, FaultRow, FaultSide } from '../machines/fault.ts'
 export { type Fault, type FaultCode, faults } from '../machines/fault.ts'
 export type { StateName } from '../machines/link.ts'
-export type { Adapter } from './adapter/adapter.ts'
+export type { Adapter, RationedStarts, Session } from './adapter/adapter.ts'
+export {
+  type BudgetOptions,
+  type BudgetStore,
+  defaultBudgetDir,
+  fileBudgetStore,
+  memoryBudgetStore,
+  type SessionBudget,
+  sessionBudget,
+} from './budget.ts'
 export type { Clock } from './clock.ts'
 export { type ErrorCode, HoldfastError, isHoldfastError } from './error.ts'
 export type { Explanation, LinkStatus } from './explain.ts'
-export { type CallOptions, connect, type Link, type LinkStats, type Receipt, type SendOptions } from './link.ts'
+export { type FileStoreOptions, fileStore } from './file-store.ts'
+export { type HandOver, loadHandOver, saveHandOver } from './hand-over.ts'
+export {
+  type CallOptions,
+  type ContinuityRecord,
+  connect,
+  type Link,
+  type LinkStats,
+  type Receipt,
+  type Sending,
+  type SendOptions,
+} from './link.ts'
 export type { Recording, TransitionRecord } from './observe/recorder.ts'
 export type { Deadlines, LinkOptions } from './options.ts'
-export type { Fate } from './outbox/outbox.ts'
+export type { Fate, SettledMessage } from './outbox/outbox.ts'
 export { Secret, secret } from './secret.ts'
+export { type SignalOptions, stopOnSignals } from './signals.ts'
+export { type Change, memoryStore, type Store } from './store.ts'
