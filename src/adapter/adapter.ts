@@ -268,19 +268,35 @@ export const checkAdapter = (adapter: unknown): void => {
   checkFacts(parts)
 }
 
-const checkFacts = ({ name, dedupes, pace }: Record<string, unknown>): void => {
-  if (dedupes !== undefined && typeof dedupes !== 'boolean') {
-    throw new HoldfastError('bad-option', `adapter.dedupes of "${name}" is ${describe(dedupes)}; it must be a boolean.`)
+/** What an adapter says about its protocol. */
+const checkFacts = ({ name, ...parts }: Record<string, unknown>): void => {
+  const { starts, resumeHosts, overlap, dedupes, resumableClose, pace } = parts
+  const refuse = (fact: string, value: unknown, wants: string): never => {
+    throw new HoldfastError('bad-option', `adapter.${fact} of "${name}" is ${describe(value)}; it must be ${wants}.`)
   }
-  if (pace === undefined) return
-  const { count, ms } = (pace ?? {}) as Record<string, unknown>
-  const isWhole = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 1
-  if (isWhole(count) && isWhole(ms)) return
-  throw new HoldfastError(
-    'bad-option',
-    `adapter.pace of "${name}" must be { count, ms }, two whole numbers from 1; got count: ${describe(count)}, ms: ${describe(ms)}.`,
-  )
+  for (const [fact, value] of Object.entries({ overlap, dedupes })) {
+    if (value !== undefined && typeof value !== 'boolean') refuse(fact, value, 'a boolean')
+  }
+  const isText = (value: unknown) => typeof value === 'string' && value !== ''
+  if (resumeHosts !== undefined && !(Array.isArray(resumeHosts) && resumeHosts.every(isText))) {
+    refuse('resumeHosts', resumeHosts, 'a list of host names')
+  }
+  const isCode = (value: unknown) => value === 1000 || (isWhole(value) && value >= 3000 && value < 5000)
+  if (resumableClose !== undefined && !isCode(resumableClose)) {
+    refuse('resumableClose', resumableClose, 'a close code: 1000, or one from 3000 to 4999')
+  }
+  const { count, ms } = (pace ?? {}) as Partial<PaceLimit>
+  if (pace !== undefined && !(isWhole(count) && count >= 1 && isWhole(ms) && ms >= 1)) {
+    refuse('pace', pace, '{ count, ms }, two whole numbers from 1')
+  }
+  const { budget, bucket = 0 } = (starts ?? {}) as Partial<RationedStarts>
+  const isBudget = typeof budget?.reserve === 'function' && typeof budget.refund === 'function'
+  if (starts !== undefined && !(isBudget && isWhole(bucket) && bucket >= 0)) {
+    refuse('starts', starts, '{ budget: sessionBudget(…), bucket? }')
+  }
 }
+
+const isWhole = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value)
 
 /** Throws unless it is a target that can be dialed. The URL is not repeated in the message: it may hold a token. */
 export const checkTarget = (target: unknown, where: string): void => {
