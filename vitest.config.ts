@@ -27,7 +27,7 @@ const inRealTime = [
 export default defineConfig({
   test: {
     // One unhandled rejection anywhere fails the run (regression R58): vitest does so by itself.
-    testTimeout: 30_000,
+    testTimeout: 120_000,
     projects: [
       {
         extends: true,

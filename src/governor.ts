@@ -46,6 +46,8 @@ export interface Seat {
   wait(endpoint: string | undefined, fault: Fault | null, ownMs: number): number
   /** Whether this link may dial before its time when there is a hint: alone, or as the one that goes first for all. */
   mayHurry(): boolean
+  /** So long links of this endpoint wait that were all told to move at once, in milliseconds: a draw of this link. */
+  spreadMs(): number
   /** The link is in another state now. */
   moved(to: StateName, endpoint: string | undefined): void
 }
@@ -70,6 +72,7 @@ export class Governor {
         return endpoint ? Math.ceil(endpoint.wait(place, fault, ownMs)) : ownMs
       },
       mayHurry: () => place.endpoint?.mayHurry(place) ?? true,
+      spreadMs: () => (place.endpoint ? Math.floor(this.#clock.random() * place.endpoint.crowdMs) : 0),
       moved: (to, key) => {
         this.#seat(place, key ?? place.endpoint?.key)?.moved(place, to)
         if (to === 'stopped') this.#seat(place, undefined)
@@ -179,6 +182,11 @@ class Endpoint {
 
   get isEmpty(): boolean {
     return this.#places.size === 0
+  }
+
+  /** How long it takes to let all of its links in at the pace of a recovery, at the least; one alone need not wait. */
+  get crowdMs(): number {
+    return this.#places.size === 1 ? 0 : (this.#places.size * INVITED_WITHIN_MS) / INVITED_MAX
   }
 
   end(): void {

@@ -78,6 +78,15 @@ export class Run {
     this.#actor = this.#start()
   }
 
+  get hasBegun(): boolean {
+    return this.#actor !== undefined
+  }
+
+  /** How long its successor waits, so that a herd that is told to move does not move at once. */
+  get spreadMs(): number {
+    return this.#seat.spreadMs()
+  }
+
   get state(): StateName {
     return this.#state
   }

@@ -6,6 +6,7 @@
 import type { Fault } from '../machines/fault.ts'
 import type { LinkEvent } from '../machines/link.ts'
 import type { LinkPorts } from './activities.ts'
+import type { Timer } from './clock.ts'
 import type { EndpointBook } from './net/endpoints.ts'
 import { hasLost, Run, type Step } from './run.ts'
 import type { LinkSession, SessionView } from './session.ts'
@@ -30,6 +31,7 @@ export class Runs {
   #current: Run
   #successor: Run | undefined
   readonly #predecessors = new Set<Run>()
+  #start: Timer | undefined
 
   constructor(ports: LinkPorts, book: EndpointBook, session: LinkSession, listener: RunsListener) {
     this.#ports = ports
@@ -69,8 +71,11 @@ export class Runs {
     if (this.#successor) return true
     // two at a time and no more: the last move was so short ago that its predecessor still drains
     this.cutPredecessors()
-    this.#successor = this.#make(this.#session.besides())
-    this.#successor.begin()
+    const successor = this.#make(this.#session.besides())
+    this.#successor = successor
+    const waitMs = this.#current.spreadMs
+    if (waitMs > 0) this.#start = this.#ports.options.clock.setTimeout(() => successor.begin(), waitMs)
+    else successor.begin()
     return true
   }
 
@@ -78,9 +83,15 @@ export class Runs {
   giveUpMoving(): void {
     const successor = this.#successor
     this.#successor = undefined
-    if (!successor) return
+    if (!successor || !this.#hasBegun(successor)) return
     this.#predecessors.add(successor)
     successor.order({ type: 'operator.stop' })
+  }
+
+  /** One that has not begun yet never will. */
+  #hasBegun(successor: Run): boolean {
+    this.#ports.options.clock.clearTimeout(this.#start)
+    return successor.hasBegun
   }
 
   cutPredecessors(): void {
@@ -117,6 +128,7 @@ export class Runs {
 
   /** From now on the successor is the link; what was written before is still proved where it was written. */
   #promote(successor: Run): void {
+    if (!this.#hasBegun(successor)) successor.begin()
     const predecessor = this.#current
     this.#successor = undefined
     this.#current = successor

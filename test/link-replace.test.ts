@@ -1,6 +1,7 @@
 /** A link that moves: the new transport is live before the old one closes, and nothing is lost or doubled on the way. */
 import { describe, expect, test } from 'vitest'
-import { gatewayRig } from './gateway.ts'
+import { heapClock } from '../src/testing/heap-clock.ts'
+import { Gateway, gatewayRig } from './gateway.ts'
 import { follow } from './small-talk.ts'
 
 describe('a peer that allows two transports at a time', () => {
@@ -166,4 +167,22 @@ describe('a peer that allows one transport', () => {
     expect(gateway.dials).toHaveLength(1)
     await end()
   })
+})
+
+test('300 links that are told to leave at once do not dial at once: never twice the pace of a recovery, and all move within 2 s', async () => {
+  const clock = heapClock()
+  const gateway = new Gateway(clock)
+  const rigs = Array.from({ length: 300 }, (_, i) => gatewayRig({ overlap: true }, { id: `b${i}` }, { clock, gateway }))
+  await clock.advance(5_000)
+  const before = gateway.dials.length
+  gateway.tellAll({ op: 'leaving' })
+  await clock.advance(2_000)
+  const at = gateway.dials.slice(before).map((dial) => dial.at)
+  expect(at).toHaveLength(300)
+  expect(gateway.open).toBe(300)
+  for (const from of at) expect(at.filter((each) => each >= from && each < from + 100).length).toBeLessThanOrEqual(120)
+  for (const { link } of rigs) expect(link.status.state).toBe('live')
+  for (const { link } of rigs) void link.stop({ drainMs: 0 })
+  await clock.advance(5_000)
+  expect(gateway.open).toBe(0)
 })
