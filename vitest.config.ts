@@ -7,6 +7,7 @@ import { defineConfig } from 'vitest/config'
 const inRealTime = [
   'adapter/satori-real',
   'budget-processes',
+  'cli/',
   'diagram/browser',
   'diagram/mermaid',
   'docs/',

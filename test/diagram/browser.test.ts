@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { linkMachine } from '../../machines/link.ts'
+import { builtIns } from '../../src/diagram/built-in.ts'
 import { linkLayout } from '../../src/diagram/layout.ts'
 import { mermaidOf } from '../../src/diagram/mermaid.ts'
 import { causesOf, chartOf, edgesOf } from '../../src/diagram/model.ts'
@@ -90,6 +91,15 @@ describe.skipIf('missing' in chromium)('in a real browser', () => {
       .map(({ arrows }) => causesOf(arrows).join('\n'))
     expect(edges.sort()).toEqual([...new Set(labels)].sort())
     expect(everything).toContain('operator.hold → parked')
+  })
+
+  test.each([...builtIns])('Mermaid draws the machine %s as `holdfast diagram` prints it', async (_name, {
+    machine,
+  }) => {
+    const chart = chartOf(machine)
+    const { nodes } = await draw(mermaidOf(chart))
+    const names = nodes.map((node) => node.split(' ')[0])
+    expect(names).toEqual(expect.arrayContaining(chart.states.map(({ name }) => name)))
   })
 
   test('Mermaid draws names that look like its own grammar as they are', async () => {
