@@ -12,10 +12,11 @@ import { svgOf } from '../src/diagram/svg.ts'
 import { deadlineTable, faultTable, markdownTable, stateTable } from '../src/diagram/table.ts'
 import type { Language } from '../src/explain.ts'
 import { curveTable } from './curves.ts'
+import { incidentsPage } from './incidents.ts'
 import { networkPage } from './network.ts'
 
 /** Path in the repository -> text. `root` is where the source is read. */
-export const pages = (root = join(import.meta.dirname, '..')): Record<string, string> => {
+export const pages = async (root = join(import.meta.dirname, '..')): Promise<Record<string, string>> => {
   const chart = chartOf(linkMachine)
   return {
     'docs/link.svg': svgOf(chart, linkLayout),
@@ -23,6 +24,7 @@ export const pages = (root = join(import.meta.dirname, '..')): Record<string, st
     'docs/breaker.md': breakerPage(),
     'docs/faults.md': faultsPage(),
     'docs/network.md': networkPage(root),
+    'docs/incidents.md': `${generated}\n\n${await incidentsPage()}`,
   }
 }
 

@@ -114,6 +114,23 @@ describe.skipIf('missing' in chromium)('in a real browser', () => {
     expect(nodes).toEqual(expect.arrayContaining(['first', 'left', 'l1', 'right', 'r1', 'passing']))
   })
 
+  test('Mermaid draws every picture of docs/incidents.md, with every message and every state', async () => {
+    const markdown = readFileSync(join(import.meta.dirname, '../../docs/incidents.md'), 'utf8')
+    const pictures = [...markdown.matchAll(/```mermaid\n(.*?)\n```/gs)].map(([, picture]) => picture!)
+    expect(pictures).toHaveLength(5)
+    for (const picture of pictures) {
+      await draw(picture)
+      const drawn = await page.evaluate<string[][]>(`['.messageText', '.noteText'].map((each) =>
+        [...document.querySelectorAll(each)].map((element) => element.textContent))`)
+      const words = (text: string) => text.replaceAll(/#(\d+);/g, (_all, code) => String.fromCodePoint(Number(code)))
+      const said = [...picture.matchAll(/^ {2}p\d+(?:->>|--x)p\d+: (.*)$/gm)].flatMap(([, text]) =>
+        text!.split('<br/>'),
+      )
+      expect(drawn[0]).toEqual(said.map(words))
+      expect(drawn[1]).toEqual([...picture.matchAll(/Note over p\d+: (.*)$/gm)].map(([, text]) => words(text!)))
+    }
+  })
+
   test('text that Mermaid cannot read is an error here, so the tests above can fail', async () => {
     await expect(draw('stateDiagram-v2\n  a --> --> b')).rejects.toThrow('Parse error')
   })
