@@ -14,6 +14,7 @@ const inRealTime = [
   'doctor/',
   'lab/',
   'net/',
+  'observe/stately-wire',
   'package/',
   'peers/',
   'signals',
