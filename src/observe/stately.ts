@@ -53,17 +53,8 @@ export interface StatelyBridge {
  * the URL is none of a WebSocket.
  */
 export const stately = (links: Iterable<Link>, options: StatelyOptions): StatelyBridge => {
-  refuseUnknown(options, ['url', 'send', 'details', 'clock'], 'options of stately()')
+  check(links, options)
   const { url, send, details = false, clock = realClock } = options
-  if (typeof links?.[Symbol.iterator] !== 'function') {
-    throw new HoldfastError(
-      'bad-option',
-      `stately() shows a list of links, such as [link]; this is ${describe(links)}.`,
-    )
-  }
-  if (url === undefined && typeof send !== 'function') {
-    throw new HoldfastError('bad-option', 'stately() needs a "url" to connect to, or a function "send", or both.')
-  }
   const scope = Math.floor(clock.random() * 2 ** 32).toString(36)
   const actors = [...links].map((link, index) => new ShownLink(link, `holdfast:${scope}:${index}`, details))
   const introduce = () => actors.map((actor) => actor.introduction(clock.wall()))
@@ -89,6 +80,19 @@ export const stately = (links: Iterable<Link>, options: StatelyOptions): Stately
       socket?.close()
     },
   }
+}
+
+const check = (links: Iterable<Link>, options: StatelyOptions): void => {
+  const wrong = (message: string) => new HoldfastError('bad-option', message)
+  refuseUnknown(options, ['url', 'send', 'details', 'clock'], 'options of stately()')
+  if (typeof links?.[Symbol.iterator] !== 'function') {
+    throw wrong(`stately() shows a list of links, such as [link]; this is ${describe(links)}.`)
+  }
+  const { url, send } = options
+  if (send !== undefined && typeof send !== 'function') {
+    throw wrong(`The option "send" of stately() is ${describe(send)}; it must be a function.`)
+  }
+  if (!url && !send) throw wrong('stately() needs a "url" to connect to, or a function "send", or both.')
 }
 
 /** One link as the actor that an inspector sees. */

@@ -153,6 +153,7 @@ const pathOf = (value: unknown): string =>
 
 test.each([
   ['nothing to send to', [], {}, 'needs a "url"'],
+  ['a send that is no function', [], { send: 's3cret', url: 'ws://127.0.0.1:1' }, '"send" of stately() is'],
   ['no URL', [], { url: 'nowhere s3cret' }, 'is no URL of a WebSocket'],
   ['a URL of something else', [], { url: 'https://stately.ai/?key=s3cret' }, 'is no URL of a WebSocket'],
   ['an option that there is not', [], { send: ignore, detail: true }, '"detail"'],
