@@ -20,6 +20,7 @@ export default defineConfig([
       onebot: 'src/adapter/onebot.ts',
       satori: 'src/adapter/satori.ts',
       testing: 'src/testing/index.ts',
+      stately: 'src/observe/stately.ts',
     },
     clean: true,
   },

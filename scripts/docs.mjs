@@ -20,7 +20,7 @@ const current = (path) => {
 
 const { pages } = await loadTypeScript('scripts/pages.ts')
 let stale = 0
-for (const [name, text] of Object.entries(pages(root))) {
+for (const [name, text] of Object.entries(await pages(root))) {
   const path = join(root, name)
   const before = current(path)
   if (before === text) continue

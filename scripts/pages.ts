@@ -2,18 +2,21 @@
 import { join } from 'node:path'
 import { breakerDeadlines, breakerMachine, WINDOW_MAX } from '../machines/breaker.ts'
 import { deadlines, RETRY_AFTER_MAX_MS } from '../machines/delay.ts'
-import { type FaultKind, type FaultSide, faults } from '../machines/fault.ts'
+import { faults, type Text } from '../machines/fault.ts'
 import { linkMachine } from '../machines/link.ts'
+import { kindWords, sideWords } from '../src/diagram/fault-words.ts'
 import { linkLayout } from '../src/diagram/layout.ts'
 import { mermaidOf } from '../src/diagram/mermaid.ts'
 import { chartOf, duration, edgesOf } from '../src/diagram/model.ts'
 import { svgOf } from '../src/diagram/svg.ts'
 import { deadlineTable, faultTable, markdownTable, stateTable } from '../src/diagram/table.ts'
+import type { Language } from '../src/explain.ts'
 import { curveTable } from './curves.ts'
+import { incidentsPage } from './incidents.ts'
 import { networkPage } from './network.ts'
 
 /** Path in the repository -> text. `root` is where the source is read. */
-export const pages = (root = join(import.meta.dirname, '..')): Record<string, string> => {
+export const pages = async (root = join(import.meta.dirname, '..')): Promise<Record<string, string>> => {
   const chart = chartOf(linkMachine)
   return {
     'docs/link.svg': svgOf(chart, linkLayout),
@@ -21,6 +24,7 @@ export const pages = (root = join(import.meta.dirname, '..')): Record<string, st
     'docs/breaker.md': breakerPage(),
     'docs/faults.md': faultsPage(),
     'docs/network.md': networkPage(root),
+    'docs/incidents.md': `${generated}\n\n${await incidentsPage()}`,
   }
 }
 
@@ -105,28 +109,6 @@ scouts spent so far; it is longer when the budget of failed dials is used up. Sp
 `
 }
 
-const kinds: Record<FaultKind, readonly [en: string, zh: string]> = {
-  vacant: [
-    'nothing listens there, so dialing costs nobody anything: the link comes back quickly',
-    '没有程序在监听，重拨不给任何人添负担：很快重连',
-  ],
-  dropped: ['something accepted and let go before it answered', '连接被接受，但在应答之前断开'],
-  costly: ['the peer spent work on us: the link comes back ever more slowly', '对端为我们付出了代价：重连越来越慢'],
-  doubtful: [
-    'probably a person is needed; believed when it happens twice in a row',
-    '很可能需要人来处理；连续出现两次即采信',
-  ],
-  fatal: ['no retry can help: the link parks and waits for a person', '重试无济于事：连接停驻，等待人工处理'],
-  impaired: ['the transport is fine and stays; what lies behind it is not', '传输正常并保持；其背后的部分不正常'],
-}
-
-const sides: Record<FaultSide, readonly [en: string, zh: string]> = {
-  network: ['what lies between', '中间的网络'],
-  peer: ['the other side', '对端'],
-  us: ['this process', '本进程'],
-  person: ['somebody has to change something', '需要有人更改某处'],
-}
-
 const faultsPage = (): string => `${generated}
 
 # Faults · 故障
@@ -138,9 +120,9 @@ const faultsPage = (): string => `${generated}
 Everything that can go wrong with a link has one of these ${Object.keys(faults).length} codes. The kind decides what the link does next, the side
 says who has to change something.
 
-${wordTable(['kind', 'meaning'], kinds, 0)}
+${wordTable(['kind', 'meaning'], kindWords, 'en')}
 
-${wordTable(['side', 'who'], sides, 0)}
+${wordTable(['side', 'who'], sideWords, 'en')}
 
 ${faultTable('en')}
 
@@ -148,14 +130,14 @@ ${faultTable('en')}
 
 连接可能出现的每一种问题都对应下列 ${Object.keys(faults).length} 个代码之一。类别决定连接接下来怎么做，责任方说明应由谁来更改。
 
-${wordTable(['类别', '含义'], kinds, 1)}
+${wordTable(['类别', '含义'], kindWords, 'zh')}
 
-${wordTable(['责任方', '说明'], sides, 1)}
+${wordTable(['责任方', '说明'], sideWords, 'zh')}
 
 ${faultTable('zh')}
 `
 
-const wordTable = (head: string[], words: Record<string, readonly [string, string]>, language: 0 | 1): string =>
+const wordTable = (head: string[], words: Record<string, Text>, language: Language): string =>
   markdownTable(
     head,
     Object.entries(words).map(([name, texts]) => [`\`${name}\``, texts[language]]),

@@ -3,10 +3,12 @@
 import { createRequire } from 'node:module'
 import { parseArgs } from 'node:util'
 import { type AdapterName, adapterNames } from '../doctor/adapters.ts'
-import { isHoldfastError } from '../error.ts'
+import { HoldfastError, isHoldfastError } from '../error.ts'
 import type { Language } from '../explain.ts'
 import { parseProxy } from '../net/proxy.ts'
+import { diagram, type Format, formats, machineNames } from './diagram.ts'
 import { doctor } from './doctor.ts'
+import { explainFault, faultCodes, isFaultCode } from './explain.ts'
 import { hold, type Protocol, protocols } from './hold.ts'
 import { labFaults } from './lab/faults.ts'
 import { lab } from './lab/lab.ts'
@@ -22,12 +24,17 @@ const USAGE = `holdfast keeps a chat bot's connection held.
   holdfast hold satori <ws-url> [options]      hold a Satori server
   holdfast doctor <url> [options]              examine the way to a peer, layer by layer: exit code 0 well,
                                                1 it works but something is wrong, 2 it does not work
+  holdfast diagram [FILE] [options]            draw a machine of ours, or one that FILE exports (JavaScript, XState 5)
+  holdfast explain CODE                        what a fault means, what to do, and what the link does about it
 
 Options
   --token-env NAME   take the access token from this environment variable
   --adapter NAME     doctor: shake hands as this adapter does: ${adapterNames.join(' or ')}
   --proxy URL|none   doctor: go through this proxy (http, https, socks5), or through none; without it
                      HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY decide
+  --machine NAME     diagram: ${machineNames.join(' or ')} (default: ${machineNames[0]})
+  --format FORMAT    diagram: ${formats.join(', ')} (default: ${formats[0]})
+  --export NAME      diagram: the name under which FILE exports the machine (default: default)
   --id NAME          the link's name in what is printed
   --once             lab: do not wait for Enter between two faults
   --json             one JSON object per line; doctor: one in all
@@ -50,6 +57,9 @@ const readArguments = () => {
         id: { type: 'string' },
         adapter: { type: 'string' },
         proxy: { type: 'string' },
+        machine: { type: 'string' },
+        format: { type: 'string' },
+        export: { type: 'string' },
         'token-env': { type: 'string' },
         help: { type: 'boolean', short: 'h', default: false },
         version: { type: 'boolean', default: false },
@@ -71,6 +81,8 @@ const run = async (): Promise<number> => {
   if (command === 'lab') return runLab(rest, values, language)
   if (command === 'hold') return runHold(rest, values, language)
   if (command === 'doctor') return runDoctor(rest, values, language)
+  if (command === 'diagram') return runDiagram(rest, values, language)
+  if (command === 'explain') return runExplain(rest, language)
   throw new UsageError(command === undefined ? 'A command is missing.' : `"${command}" is not a command.`)
 }
 
@@ -110,9 +122,37 @@ const runDoctor = async ([url, ...rest]: string[], values: Values, language: Lan
   const proxy = proxyFrom(values.proxy)
   const code = await doctor({ url, adapter, token, proxy, json, language }, process.stdout, painter(process.stdout))
   // a lookup that the system does not answer cannot be cancelled, and would keep a finished report waiting for it
+  return leave(code)
+}
+
+const runDiagram = async ([file, ...rest]: string[], values: Values, language: Language): Promise<number> => {
+  if (rest.length > 0) throw new UsageError('One FILE at a time, please.')
+  const { machine, format = formats[0], export: exported } = values
+  if (!isFormat(format)) throw new UsageError(`--format ${format}: it must be ${formats.join(', ')}.`)
+  if (machine !== undefined && file !== undefined) throw new UsageError('Give either --machine or a FILE, not both.')
+  if (exported !== undefined && file === undefined) throw new UsageError('--export goes with a FILE.')
+  const named = machine ?? machineNames[0]!
+  if (!machineNames.includes(named))
+    throw new UsageError(`--machine ${named}: it must be ${machineNames.join(' or ')}.`)
+  print(await diagram({ file, exported, machine: named, format, language }))
+  // a module of somebody's may have started something that never ends
+  return file === undefined ? EXIT.well : leave(EXIT.well)
+}
+
+const runExplain = async ([code, ...rest]: string[], language: Language): Promise<number> => {
+  if (code === undefined || rest.length > 0) throw new UsageError('Say one fault code, such as connect-timeout.')
+  if (!isFaultCode(code))
+    throw new HoldfastError('bad-option', `"${code}" is not a fault. The faults are ${faultCodes.join(', ')}.`)
+  return print(explainFault(code, language, painter(process.stdout)))
+}
+
+/** Ends the process when all that was printed has been taken. */
+const leave = async (code: number): Promise<never> => {
   await new Promise<void>((resolve) => process.stdout.write('', () => resolve()))
   process.exit(code)
 }
+
+const isFormat = (name: string): name is Format => (formats as readonly string[]).includes(name)
 
 const isAdapter = (name: string): name is AdapterName => (adapterNames as readonly string[]).includes(name)
 
@@ -150,6 +190,8 @@ try {
 } catch (error) {
   const isUsage = error instanceof UsageError || isHoldfastError(error)
   const text = error instanceof Error ? error.message : String(error)
-  process.stderr.write(`${text}\n${error instanceof UsageError ? `\n${USAGE}` : ''}`)
-  process.exitCode = isUsage ? EXIT.usage : EXIT.failed
+  // what a module of the user's started, or a lookup that nobody answers, would keep the process alive
+  process.stderr.write(`${text}\n${error instanceof UsageError ? `\n${USAGE}` : ''}`, () =>
+    process.exit(isUsage ? EXIT.usage : EXIT.failed),
+  )
 }

@@ -63,7 +63,8 @@ export const table = (header: readonly string[], rows: readonly (readonly string
   return [paint('bold', line(header)), paint('gray', rule), ...rows.map(line)].join('\n')
 }
 
-const pad = (cell: string, wide: number): string => ' '.repeat(Math.max(0, wide - width(cell)))
+/** The blanks that make a cell so wide. */
+export const pad = (cell: string, wide: number): string => ' '.repeat(Math.max(0, wide - width(cell)))
 
 /** Chinese characters take two columns. */
 const width = (text: string): number => [...text].reduce((sum, char) => sum + (/[\u2e80-\uffdc]/.test(char) ? 2 : 1), 0)

@@ -74,5 +74,5 @@ const idsOf = (chart: Chart): Map<string, string> => {
 }
 
 /** Whatever Mermaid, Markdown or HTML could take for an instruction becomes a character code. */
-const mermaidText = (text: string): string =>
+export const mermaidText = (text: string): string =>
   text.replaceAll(/[^\p{L}\p{N} .,_()[\]/+=!?'→-]/gu, (character) => `#${character.codePointAt(0)};`)

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { linkMachine } from '../../machines/link.ts'
+import { builtIns } from '../../src/diagram/built-in.ts'
 import { linkLayout } from '../../src/diagram/layout.ts'
 import { mermaidOf } from '../../src/diagram/mermaid.ts'
 import { causesOf, chartOf, edgesOf } from '../../src/diagram/model.ts'
@@ -92,6 +93,15 @@ describe.skipIf('missing' in chromium)('in a real browser', () => {
     expect(everything).toContain('operator.hold → parked')
   })
 
+  test.each([...builtIns])('Mermaid draws the machine %s as `holdfast diagram` prints it', async (_name, {
+    machine,
+  }) => {
+    const chart = chartOf(machine)
+    const { nodes } = await draw(mermaidOf(chart))
+    const names = nodes.map((node) => node.split(' ')[0])
+    expect(names).toEqual(expect.arrayContaining(chart.states.map(({ name }) => name)))
+  })
+
   test('Mermaid draws names that look like its own grammar as they are', async () => {
     const { nodes, edges, everything } = await draw(mermaidOf(chartOf(hostile)))
     expect(nodes).toEqual(expect.arrayContaining(hostileNames))
@@ -102,6 +112,23 @@ describe.skipIf('missing' in chromium)('in a real browser', () => {
   test('Mermaid draws parallel states', async () => {
     const { nodes } = await draw(mermaidOf(chartOf(rich)))
     expect(nodes).toEqual(expect.arrayContaining(['first', 'left', 'l1', 'right', 'r1', 'passing']))
+  })
+
+  test('Mermaid draws every picture of docs/incidents.md, with every message and every state', async () => {
+    const markdown = readFileSync(join(import.meta.dirname, '../../docs/incidents.md'), 'utf8')
+    const pictures = [...markdown.matchAll(/```mermaid\n(.*?)\n```/gs)].map(([, picture]) => picture!)
+    expect(pictures).toHaveLength(5)
+    for (const picture of pictures) {
+      await draw(picture)
+      const drawn = await page.evaluate<string[][]>(`['.messageText', '.noteText'].map((each) =>
+        [...document.querySelectorAll(each)].map((element) => element.textContent))`)
+      const words = (text: string) => text.replaceAll(/#(\d+);/g, (_all, code) => String.fromCodePoint(Number(code)))
+      const said = [...picture.matchAll(/^ {2}p\d+(?:->>|--x)p\d+: (.*)$/gm)].flatMap(([, text]) =>
+        text!.split('<br/>'),
+      )
+      expect(drawn[0]).toEqual(said.map(words))
+      expect(drawn[1]).toEqual([...picture.matchAll(/Note over p\d+: (.*)$/gm)].map(([, text]) => words(text!)))
+    }
   })
 
   test('text that Mermaid cannot read is an error here, so the tests above can fail', async () => {

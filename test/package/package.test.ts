@@ -60,6 +60,7 @@ import { connect, HoldfastError, isHoldfastError, type Link, type LinkOptions, t
 import { type Adapter, defineAdapter } from 'holdfast/adapter'
 import { onebot } from 'holdfast/onebot'
 import { satori } from 'holdfast/satori'
+import { stately } from 'holdfast/stately'
 
 const options: LinkOptions = { id: 'qq-main' }
 const link = connect(onebot({ url: 'ws://127.0.0.1:3001', accessToken: secret('x') }), options)
@@ -67,6 +68,7 @@ export type Held = Link
 export const state: LinkStatus['state'] = link.status.state
 export const define: (adapter: Adapter) => Adapter = defineAdapter
 export const second = () => connect(satori({ url: 'http://127.0.0.1:5140' }))
+export const bridge = stately([link], { send: (message) => console.log(message.type) })
 export const run = async (signal: AbortSignal): Promise<void> => {
   const watch = link.state$.subscribe((status) => console.log(status.state, status.fault?.code))
   try {
