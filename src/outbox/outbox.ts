@@ -155,7 +155,7 @@ export class Outbox {
       place: this.#waiting.takePlace(),
     })
     this.#enter(entry)
-    if (slip || !this.#dispatch.pass(entry, now)) {
+    if (slip || this.#waiting.twinOf(entry) || !this.#dispatch.pass(entry, now)) {
       this.#waiting.add(entry)
       if (slip) this.#keeper!.take(entry)
       else this.#coalesce(entry)
@@ -179,7 +179,9 @@ export class Outbox {
   }
 
   #draft(key: string, make: (key: string) => Outgoing, ticket: Ticket, message: unknown): Draft | string {
-    const keeping = this.#keeper && message !== undefined ? { message, wall: this.#clock.wall() } : undefined
+    // what fails fast is never carried over anything
+    const isKept = this.#keeper !== undefined && message !== undefined && !ticket.failFast
+    const keeping = isKept ? { message, wall: this.#clock.wall() } : undefined
     const draft = draftOf(key, make, ticket, keeping)
     return typeof draft === 'string' ? draft : (this.#makeRoom(draft, ticket) ?? draft)
   }
@@ -190,7 +192,7 @@ export class Outbox {
     // the one that it will replace makes room, once it does; a message that is kept does so only when it is on disk
     const replaced = () => {
       const twin = kept ? undefined : this.#waiting.twinOf({ coalesceKey, conversation })
-      return twin && twin.expiresAt > this.#clock.now() ? [twin] : []
+      return twin ? [twin] : NOBODY
     }
     const refusal = this.#room.refusal(bytes, replaced())
     if (refusal === undefined) return undefined
@@ -230,7 +232,10 @@ export class Outbox {
 
   #coalesce(entry: Entry): void {
     const twin = this.#waiting.coalesce(entry)
-    if (twin) this.#settle(twin, REPLACED)
+    if (!twin) return
+    this.#settle(twin, REPLACED)
+    // what held it up need not hold up the new one
+    this.#dispatch.flush()
   }
 
   /** Made for each transport. */

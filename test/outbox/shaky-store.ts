@@ -7,6 +7,8 @@ export class Disk {
   readonly #store = memoryStore()
   /** All writes that took effect. */
   readonly writes: { changes: readonly Change[]; toDisk: boolean }[] = []
+  /** What is on it now. */
+  readonly kept = new Map<string, unknown>()
   /** Decides what becomes of each call. `half` fails although it took effect. */
   mood: () => 'fine' | 'failed' | 'half' = () => 'fine'
   #hanging: (() => void)[] = []
@@ -30,10 +32,18 @@ export class Disk {
       read: (prefix) => unlessDead(() => this.#store.read(prefix)),
       write: (changes, { toDisk = false } = {}) =>
         unlessDead(async () => {
-          this.writes.push({ changes, toDisk })
+          this.#apply(changes, toDisk)
           await this.#store.write(changes)
         }),
       close: async () => undefined,
+    }
+  }
+
+  #apply(changes: readonly Change[], toDisk: boolean): void {
+    this.writes.push({ changes, toDisk })
+    for (const { key, value } of changes) {
+      if (value === undefined) this.kept.delete(key)
+      else this.kept.set(key, value)
     }
   }
 
