@@ -56,6 +56,12 @@ describe('bad options', () => {
     [{ outbox: [] }, 'The option "outbox" is an array; it must be an object.'],
     [{ outbox: { messagesMax: 0 } }, /"outbox.messagesMax" is the number 0/],
     [{ outbox: { bytesMax: true } }, /"outbox.bytesMax" is true/],
+    [{ outbox: { backlogPerSecond: 0 } }, /"outbox.backlogPerSecond" is the number 0/],
+    [{ outbox: { whenFull: 'block' } }, /"outbox.whenFull" is a string; it must be "reject" or "drop-oldest"/],
+    [
+      { outbox: { whenFul: 'reject' } },
+      /^"whenFul" is not one of the outbox\. Known are: .*backlogPerSecond, whenFull/,
+    ],
     [{ inboundMax: 0 }, /"inboundMax" is the number 0/],
     [{ inboundMax: 1e9 }, `The option "inboundMax" is the number 1000000000; ${WHOLE} 1000000.`],
     [{ maxPayloadBytes: '16mb' }, /"maxPayloadBytes" is a string/],
@@ -112,10 +118,11 @@ describe('good options', () => {
       id: 'bot',
       clock,
       deadlines: Object.freeze({ closeMs: 1 }),
-      outbox: Object.freeze({ messagesMax: 1 }),
+      outbox: Object.freeze({ messagesMax: 1, whenFull: 'drop-oldest' as const }),
     })
     const checked = checkOptions(options, 'x')
-    expect(checked).toMatchObject({ id: 'bot', clock, deadlines: { closeMs: 1 }, outbox: { messagesMax: 1 } })
+    const outbox = { ...outboxDefaults, messagesMax: 1, whenFull: 'drop-oldest' }
+    expect(checked).toMatchObject({ id: 'bot', clock, deadlines: { closeMs: 1 }, outbox })
   })
 
   it('take a clock whose functions are inherited', () => {
