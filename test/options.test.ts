@@ -70,6 +70,12 @@ describe('bad options', () => {
       { inbound: { whenFull: 'block' } },
       'The option "inbound.whenFull" is a string; it must be "drop-oldest" or "drop-newest".',
     ],
+    [{ outbox: { backlogPerSecond: 0 } }, /"outbox.backlogPerSecond" is the number 0/],
+    [{ outbox: { whenFull: 'block' } }, /"outbox.whenFull" is a string; it must be "reject" or "drop-oldest"/],
+    [
+      { outbox: { whenFul: 'reject' } },
+      /^"whenFul" is not one of the outbox\. Known are: .*backlogPerSecond, whenFull/,
+    ],
     [{ maxPayloadBytes: '16mb' }, /"maxPayloadBytes" is a string/],
     [{ perMessageDeflate: 'yes' }, 'The option "perMessageDeflate" is a string; it must be true or false.'],
     [{ recordsMax: -5 }, /"recordsMax" is the number -5/],
@@ -125,10 +131,11 @@ describe('good options', () => {
       id: 'bot',
       clock,
       deadlines: Object.freeze({ closeMs: 1 }),
-      outbox: Object.freeze({ messagesMax: 1 }),
+      outbox: Object.freeze({ messagesMax: 1, whenFull: 'drop-oldest' as const }),
     })
     const checked = checkOptions(options, 'x')
-    expect(checked).toMatchObject({ id: 'bot', clock, deadlines: { closeMs: 1 }, outbox: { messagesMax: 1 } })
+    const outbox = { ...outboxDefaults, messagesMax: 1, whenFull: 'drop-oldest' }
+    expect(checked).toMatchObject({ id: 'bot', clock, deadlines: { closeMs: 1 }, outbox })
   })
 
   it('take a clock whose functions are inherited', () => {

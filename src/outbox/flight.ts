@@ -58,8 +58,7 @@ export class Flight {
     entry.flight = this
     if (this.#frames++ === 0 && this.#requests === 0) this.#writer.awaitProof()
     this.#writer.write(frame)
-    // a transport may be lost by what is written
-    if (isAnswered || entry.flight !== this) return
+    if (isAnswered) return
     this.#unmarked.push(entry)
     this.#markSoon()
   }

@@ -81,7 +81,7 @@ export class Outbox {
   readonly #dispatch: Dispatch
   readonly #waiting: Waiting
   /** All that have no fate yet, by their keys. */
-  readonly #open = new Map<string, Entry>()
+  #open = new Map<string, Entry>()
   readonly #keeper: Keeper | undefined
   #encodeKept: Encode | undefined
   readonly #keyPrefix: string
@@ -186,15 +186,15 @@ export class Outbox {
     const isKept = this.#keeper !== undefined && message !== undefined && !ticket.failFast
     const keeping = isKept ? { message, wall: this.#clock.wall() } : undefined
     const draft = draftOf(key, make, ticket, keeping)
-    return typeof draft === 'string' ? draft : (this.#makeRoom(draft, ticket) ?? draft)
+    return typeof draft === 'string' ? draft : (this.#makeRoom(key, draft, ticket) ?? draft)
   }
 
   /** Makes room as the policy says, or says why there is none. */
-  #makeRoom({ bytes, conversation, kept }: Draft, { coalesceKey }: Ticket): string | undefined {
+  #makeRoom(key: string, { bytes, conversation, kept }: Draft, ticket: Ticket): string | undefined {
     if (this.#room.refusal(bytes, NOBODY) === undefined) return undefined
     // the one that it will replace makes room, once it does; a message that is kept does so only when it is on disk
     const replaced = () => {
-      const twin = kept ? undefined : this.#waiting.twinOf({ coalesceKey, conversation })
+      const twin = kept ? undefined : this.#waiting.twinOf({ coalesceKey: ticket.coalesceKey, conversation })
       return twin ? [twin] : NOBODY
     }
     const refusal = this.#room.refusal(bytes, replaced())
@@ -203,8 +203,8 @@ export class Outbox {
     if (this.#options.whenFull === 'reject') return refusal
     const dropped = this.#spare(bytes, replaced())
     for (const entry of dropped) this.#settle(entry, { fate: 'refused', detail: `dropped for a newer one: ${refusal}` })
-    // whoever was told of it may have been quicker
-    return this.#room.refusal(bytes, replaced())
+    // whoever was told of it may have sent something else, or stopped the link
+    return this.#room.refusal(bytes, replaced()) ?? this.#whyNot(key, ticket)
   }
 
   /** The fewest that have to go so that so many bytes fit; nobody if that does not help. */
@@ -331,8 +331,15 @@ export class Outbox {
     this.#announce(entry.key, end, slip?.recovered ?? false)
     if (this.#dispatch.isAwaited(entry)) this.#dispatch.flush()
     flight?.tellIfEmpty()
-    if (this.#open.size === 0) this.#empty.ring()
+    if (this.#open.size === 0) this.#emptied()
     this.#room.tell()
+  }
+
+  #emptied(): void {
+    // V8 links the tables that a Map has outgrown: once one of them is old, all later ones and what they held stay until
+    // the next full collection, and a message costs three times as much
+    this.#open = new Map()
+    this.#empty.ring()
   }
 
   #announce(key: string, settled: Settled, recovered: boolean): void {

@@ -54,6 +54,8 @@ export class Desk {
   readonly fates: SettledMessage[] = []
   awaited = 0
   room = true
+  /** Told of each frame while it is being written. */
+  onWrite: (text: string) => void = () => undefined
 
   constructor(options: Partial<OutboxOptions> = {}, ports: Partial<OutboxPorts> & { clock?: HeapClock } = {}) {
     this.clock = ports.clock ?? heapClock()
@@ -66,7 +68,10 @@ export class Desk {
     const written: string[] = []
     const marks: number[] = []
     const writer: Writer = {
-      write: (frame: Frame) => void written.push(String(frame)),
+      write: (frame: Frame) => {
+        written.push(String(frame))
+        this.onWrite(String(frame).split(' ')[0]!)
+      },
       awaitProof: () => void this.awaited++,
       mark: (mark) => void marks.push(mark),
       hasRoom: () => this.room,
@@ -154,9 +159,13 @@ export class Desk {
   }
 }
 
-/** Objects over HTTP, all else in frames. */
+/** `http …` goes in a request, all else in frames. */
 export const encode = (message: unknown, key: string): Outgoing => {
   if (message === 'unspeakable') throw new Error('this cannot be said')
+  if (String(message).startsWith('http')) {
+    const body = `${String(message)} ${key}`
+    return { http: { url: 'http://h/', method: 'POST', headers: {}, body }, read: () => 'ok' }
+  }
   return { frame: `${String(message)} ${key}`, proof: 'answer' }
 }
 

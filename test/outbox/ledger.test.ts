@@ -112,6 +112,16 @@ describe('a message that is to be kept', () => {
     expect(desk.texts).toEqual(['call', 'behind', 'kept'])
   })
 
+  it('HF-O12 is not kept if it fails fast: there is nothing to carry over', async () => {
+    const disk = new Disk()
+    const desk = await start(disk)
+    desk.attach()
+    desk.keep('now', { failFast: true })
+    expect(desk.texts).toEqual(['now'])
+    await desk.settle()
+    expect(disk.writes).toEqual([])
+  })
+
   it('HF-O8 replaces an older one only when it is on disk itself', async () => {
     const disk = new Disk()
     const desk = await start(disk)
@@ -162,6 +172,7 @@ describe('the mark that a message may have been written', () => {
   it('HF-O19 is not made for those that may be written again, nor for more than may go now', async () => {
     const disk = new Disk()
     const desk = await start(disk, {}, { backlogPerSecond: 2 })
+    await desk.clock.advance(5_000)
     for (const text of ['a', 'b', 'c', 'd']) desk.keep(text, { conversation: text })
     desk.keep('safe', { idempotencyKey: 'k' })
     await desk.settle()
@@ -194,6 +205,33 @@ describe('the mark that a message may have been written', () => {
     expect(disk.writes).toHaveLength(1)
     await desk.clock.advance(2_001)
     expect(desk.texts).toEqual(['second', 'third', 'b'])
+  })
+
+  it('HF-O19 is made for a request only when those before it in its conversation are settled', async () => {
+    const disk = new Disk()
+    const desk = await start(disk)
+    desk.attach()
+    for (const text of ['http 1', 'http 2']) desk.keep(text, { conversation: 'a' })
+    await desk.settle()
+    const marks = async () => (await disk.entries()).map(([, value]) => (value as { written: boolean }).written)
+    expect([desk.requests.length, await marks()]).toEqual([1, [true, false]])
+    desk.requests[0]!.answer('ok')
+    await desk.settle()
+    expect([desk.requests.length, await marks()]).toEqual([2, [true]])
+  })
+
+  it('HF-O8 that cannot be made does not keep an old message from being replaced', async () => {
+    const disk = new Disk()
+    const desk = await start(disk)
+    const old = desk.keep('http old', { coalesceKey: 'c' })
+    await desk.settle()
+    desk.attach()
+    disk.mood = () => 'failed'
+    await desk.settle()
+    desk.put('new', { coalesceKey: 'c' })
+    expect(desk.texts).toEqual(['new'])
+    await desk.settle()
+    expect(old.value?.detail).toBe('replaced by a newer message')
   })
 })
 
@@ -329,6 +367,22 @@ describe('another life of the process', () => {
     desk.attach()
     await desk.settle()
     expect(desk.texts).toEqual(['new', 'between'])
+  })
+
+  it('HF-O8 does not replace what is newer than it', async () => {
+    const disk = new Disk()
+    const clock = heapClock()
+    const before = await start(disk, { clock })
+    before.keep('old', { coalesceKey: 'c', conversation: 'a' })
+    await before.settle()
+    const desk = new Desk({}, { clock, ledger: { store: disk.open(), prefix: PREFIX } })
+    const call = desk.put('call', { coalesceKey: 'c', conversation: 'a' })
+    await desk.outbox.recover(encode)
+    await desk.settle()
+    expect([call.settled, desk.fates]).toEqual([false, []])
+    desk.attach()
+    await desk.settle()
+    expect(desk.texts).toEqual(['old', 'call'])
   })
 
   it('HF-O20 goes on with what a stopped link left: that is uncertain until then', async () => {

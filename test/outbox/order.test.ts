@@ -108,7 +108,8 @@ describe('a request whose end is uncertain', () => {
     desk.outbox.detach()
     desk.attach()
     expect(desk.requests, 'the same transport is no reason to hurry').toHaveLength(2)
-    await desk.clock.advance(2_000)
+    desk.lose()
+    desk.attach()
     expect(desk.requests).toHaveLength(3)
   })
 
@@ -162,6 +163,34 @@ describe('after a loss', () => {
     expect(fatesOf(letters)).toEqual([undefined, 'uncertain', undefined, 'uncertain', undefined])
     desk.attach()
     expect(desk.line.written.map((line) => line.split(' ')[0])).toEqual(['s1', 's2', 's3', 'new'])
+  })
+
+  it('HF-O10 what is written again goes before an earlier one that waited for its conversation', async () => {
+    const desk = new Desk()
+    desk.attach()
+    desk.post('a1', { conversation: 'a' })
+    desk.put('a2', { conversation: 'a' })
+    desk.put('b1', { conversation: 'b', idempotencyKey: 'k' })
+    desk.lose()
+    desk.requests[0]!.answer('ok')
+    await desk.settle()
+    desk.attach()
+    expect(desk.line.written).toEqual(['b1 k', 'a2 h1'])
+  })
+
+  it('HF-O10 a transport that is lost by what is written to it gets nothing more', async () => {
+    const desk = new Desk()
+    for (const text of ['one', 'two', 'three']) desk.put(text, { idempotencyKey: text })
+    desk.onWrite = (text) => {
+      if (text === 'two') desk.lose()
+    }
+    desk.attach()
+    expect(desk.line.written).toEqual(['one one', 'two two'])
+    await desk.settle()
+    expect(desk.marks).toEqual([])
+    desk.onWrite = () => undefined
+    desk.attach()
+    expect(desk.line.written).toEqual(['one one', 'two two', 'three three'])
   })
 
   it('HF-O10 an adapter that dedupes has all of them written again, each under its key', async () => {

@@ -219,6 +219,19 @@ describe('keys', () => {
 })
 
 describe('a pause', () => {
+  it('between a ping and its pong ends when all that it would prove was given up', async () => {
+    const desk = new Desk()
+    desk.attach()
+    desk.put('one', { withinMs: 100 })
+    await desk.settle()
+    const second = desk.put('two')
+    await desk.clock.advance(100)
+    expect(desk.marks).toEqual([1, 2])
+    desk.flight.proven(2)
+    await desk.settle()
+    expect(second.value?.fate).toBe('delivered')
+  })
+
   it('does not delay the proof of what was written before it', async () => {
     const desk = new Desk()
     desk.attach()

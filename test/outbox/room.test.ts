@@ -149,6 +149,16 @@ describe('who sends while being told of something', () => {
     expect(left).toBeLessThan(0)
   })
 
+  it('R37 goes behind those that are being written', () => {
+    const desk = new Desk()
+    for (const text of ['one', 'two', 'three']) desk.put(text)
+    desk.onWrite = (text) => {
+      if (!text.startsWith('re:')) desk.put(`re:${text}`)
+    }
+    desk.attach()
+    expect(desk.texts).toEqual(['one', 'two', 'three', 're:one', 're:two', 're:three'])
+  })
+
   it('R48 every message settles by its deadline in every state', async () => {
     const states: ((desk: Desk) => void)[] = [
       () => undefined,
