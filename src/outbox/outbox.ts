@@ -105,7 +105,7 @@ export class Outbox {
     this.#deadlines = new Alarm(clock, () => this.#expire())
     this.#keeper = ledger && new Keeper(ledger, clock, this.#keeperClient())
     // where keys outlive the process, its next life must not use them for something else
-    const life = () => `${clock.wall().toString(36)}${Math.floor(clock.random() * 36 ** 4).toString(36)}-`
+    const life = () => `${Math.floor(clock.wall()).toString(36)}${Math.floor(clock.random() * 36 ** 4).toString(36)}-`
     this.#keyPrefix = `h${dedupes || ledger ? life() : ''}`
   }
 
