@@ -118,7 +118,7 @@ export const Log = () => {
 
 const Line = ({ record, current }: { record: TransitionRecord; current: boolean }) => {
   const { at, from, to, event, reason, detail, attempt, delayMs, role } = record
-  const why = reasonText(reason, language.value)
+  const why = reason === event ? '' : reasonText(reason, language.value)
   const more = detail ? `${why} (${detail})` : why
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: the scrubber and its buttons do the same by keyboard
