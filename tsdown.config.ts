@@ -33,15 +33,4 @@ export default defineConfig([
     dts: false,
     clean: false,
   },
-  // The page is opened from disk, where a browser loads no modules: so it is one plain script.
-  {
-    entry: { page: 'visualizer/page.ts' },
-    outDir: 'dist/visualizer',
-    platform: 'browser',
-    format: ['iife'],
-    loader: { '.svg': 'text' },
-    dts: false,
-    clean: false,
-    copy: [{ from: 'visualizer/index.html', to: 'dist/visualizer' }],
-  },
 ])

@@ -67,8 +67,15 @@ export const binOf = (name, command = name) => {
 
 // The build
 
-const sources = ['src', 'machines', 'tsdown.config.ts', 'tsconfig.json', 'package.json']
-const outputs = ['dist/index.mjs', 'dist/index.cjs', 'dist/index.d.mts', 'dist/index.d.cts', 'dist/cli.mjs']
+const sources = ['src', 'machines', 'visualizer', 'tsdown.config.ts', 'tsconfig.json', 'package.json']
+const outputs = [
+  'dist/index.mjs',
+  'dist/index.cjs',
+  'dist/index.d.mts',
+  'dist/index.d.cts',
+  'dist/cli.mjs',
+  'dist/visualizer/page.js',
+]
 
 /** Builds unless every output is there and newer than every source. */
 export const ensureBuild = () => {
@@ -80,9 +87,15 @@ export const ensureBuild = () => {
 }
 
 export const build = () => {
-  say('building dist (tsdown)')
-  const { ok, why } = run(process.execPath, [binOf('tsdown'), '--logLevel', 'warn'])
-  if (!ok) throw new SetupError(`The build failed, ${why}: see the messages above.`)
+  say('building dist (tsdown, and vite for the page)')
+  const steps = [
+    [binOf('tsdown'), '--logLevel', 'warn'],
+    [binOf('vite'), 'build', '-c', 'visualizer/vite.config.ts'],
+  ]
+  for (const step of steps) {
+    const { ok, why } = run(process.execPath, step)
+    if (!ok) throw new SetupError(`The build failed, ${why}: see the messages above.`)
+  }
 }
 
 const newest = (path) => {
@@ -106,6 +119,8 @@ export const loadTypeScript = async (path) => {
     platform: 'node',
     fixedExtension: true,
     dts: false,
+    // It finds its own files by where it stands.
+    deps: { neverBundle: ['playwright-core'] },
     logLevel: 'error',
   })
   return import(pathToFileURL(join(scratch, `${name}.mjs`)).href)
