@@ -11,6 +11,7 @@ const inRealTime = [
   'diagram/mermaid',
   'docs/',
   'doctor/',
+  'keeping/real-',
   'lab/',
   'net/',
   'package/',
