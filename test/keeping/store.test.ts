@@ -88,7 +88,7 @@ describe('messages that were accepted', () => {
     await second.end()
   })
 
-  test('HF-D3 and whose time ended in between are not sent any more', async () => {
+  test('and whose time ended in between are not sent any more', async () => {
     const world = freshWorld()
     world.gateway.hosts[KNOWN] = 'refuses'
     const first = beginLife(world)
