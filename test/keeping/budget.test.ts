@@ -146,6 +146,7 @@ describe('import()', () => {
       ['a start with a negative bucket', { ...good, starts: [[1, at, -1]] }],
       ['too many starts', { ...good, starts: Array.from({ length: 100_001 }, (_, n) => [n, at, 0]) }],
       ['a start of next week', { ...good, starts: [[1, at + 7 * DAY_MS, 0]] }],
+      ['a start that is due in more than a day', { ...good, at: at + DAY_MS / 2, starts: [[1, at + 1.4 * DAY_MS, 0]] }],
       ['next week', { ...good, at: at + 7 * DAY_MS, starts: [[1, at + 7 * DAY_MS, 0]] }],
       ['the end of time', { ...good, at: 1e300, revision: 1e300, starts: [[1, 1e300, 0]] }],
       ['a number from which none can be counted on', { ...good, revision: 2 ** 53 }],

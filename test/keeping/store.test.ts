@@ -235,6 +235,22 @@ describe('a store', () => {
     await life.end()
   })
 
+  test('that answers when the link was stopped long ago costs no session start', async () => {
+    const world = freshWorld()
+    world.disk.hangs = true
+    let reserved = 0
+    const budget = {
+      reserve: async () => ({ waitMs: 0, ticket: ++reserved }),
+      refund: async () => undefined,
+    }
+    const life = beginLife(world, {}, { starts: { budget } })
+    await world.clock.advance(100)
+    await life.end()
+    world.disk.release()
+    await world.clock.advance(1_000)
+    expect({ reserved, dials: world.gateway.dials.length }).toEqual({ reserved: 0, dials: 0 })
+  })
+
   test.each(['live', 'backoff'])('that does not answer does not hold up stop() of a link that is %s', async (state) => {
     const world = freshWorld()
     const life = beginLife(world)
