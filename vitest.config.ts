@@ -12,6 +12,7 @@ const inRealTime = [
   'diagram/mermaid',
   'docs/',
   'doctor/',
+  'keeping/real-',
   'lab/',
   'net/',
   'observe/stately-wire',

@@ -75,6 +75,10 @@ const activity = (failed: 'endpoint.failed' | 'transport.lost', run: (ports: Run
     ),
   )
 
+/** So long before the deadline of the chart it is told what was in vain, in milliseconds. */
+const TELL_BEFORE_MS = 20
+const UNREAD = 'the store does not answer, and nothing is dialed before it has been read'
+
 const findEndpoint = (ports: RunPorts): Observable<LinkEvent> =>
   new Observable((subscriber) => {
     const { adapter, options, starts, restored } = ports.link
@@ -96,7 +100,14 @@ const findEndpoint = (ports: RunPorts): Observable<LinkEvent> =>
       })
     }
     const begin = async () => {
+      // only here it is known what the chart's own deadline would have waited for
+      const inMs = Math.max(0, ports.link.deadlines.resolveMs - TELL_BEFORE_MS)
+      const timer = options.clock.setTimeout(() => fail({ code: 'resolve-timeout', detail: UNREAD }), inMs)
+      subscriber.add(() => options.clock.clearTimeout(timer))
       await restored
+      options.clock.clearTimeout(timer)
+      // an attempt that was given up meanwhile must not reserve a session start
+      if (subscriber.closed) return
       const denied = ports.session.isResumable ? undefined : await starts.permit()
       if (subscriber.closed) return
       if (denied) fail(denied)
@@ -154,7 +165,11 @@ const drain = ({ conversation, leaving, link: { outbox } }: RunPorts): Observabl
     if (!conversation) throw new Error('draining without a conversation')
     const { flight } = conversation
     if (leaving) {
-      subscriber.add(flight.whenEmpty(() => conversation.close(leaving === 'handing-over')))
+      const isEmpty =
+        leaving === 'succeeded'
+          ? flight.whenEmpty(() => conversation.close())
+          : outbox.whenLanded(() => conversation.close(true))
+      subscriber.add(isEmpty)
       return
     }
     outbox.attach(flight)

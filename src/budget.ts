@@ -277,16 +277,31 @@ const stateFrom = (stored: unknown): BudgetState | undefined => {
   return { ...(stored as BudgetState), starts: byTime }
 }
 
-/** Starts that both know are counted once; of what the peer said the stricter word holds. */
+/**
+ * Starts that both know are counted once; of what the peer said the stricter word holds. The time of the other may be
+ * ahead of ours, but by more than a day it is not believed: what comes out of this is read again by `stateFrom`.
+ */
 const merge = (state: BudgetState, other: BudgetState | undefined): BudgetState => {
-  if (!other) return state
+  if (!other || other.at > state.at + DAY_MS || other.revision > other.at + DAY_MS) return state
   const known = new Set(state.starts.map((start) => start.join()))
-  const more = other.starts.filter((start) => !known.has(start.join()) && start[1] > state.at - DAY_MS)
-  const starts = [...state.starts, ...more].toSorted((a, b) => a[1] - b[1])
-  const server = [state.server, other.server].flatMap((said) => (said ? [said] : []))
-  const [strictest] = server.toSorted((a, b) => a.remaining - b.remaining)
-  const revision = Math.max(state.revision, other.revision) + 1
-  return { ...state, revision, starts, ...(strictest && { server: strictest }) }
+  const isNew = (start: Start) => !known.has(start.join()) && isUpTo(start[1], state.at + DAY_MS)
+  const more = other.starts.filter((start) => isNew(start) && start[1] > state.at - DAY_MS)
+  const starts = [...state.starts, ...more].toSorted((a, b) => a[1] - b[1]).slice(-PER_DAY_MAX)
+  const words = [state.server, other.server].flatMap((word) => (word && word.until > state.at ? [word] : []))
+  const [strictest] = words.toSorted((a, b) => a.remaining - b.remaining)
+  const lostAt = Math.max(state.lostAt ?? 0, Math.min(other.lostAt ?? 0, state.at))
+  return {
+    ...state,
+    revision: Math.max(state.revision, other.revision) + 1,
+    starts,
+    ...(lostAt > state.at - DAY_MS && { lostAt }),
+    ...(strictest && { server: heardBy(state.at, strictest) }),
+  }
+}
+
+const heardBy = (now: number, word: NonNullable<BudgetState['server']>) => {
+  const at = Math.min(word.at, now)
+  return { ...word, at, until: Math.min(word.until, at + DAY_MS) }
 }
 
 const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value)

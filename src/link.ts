@@ -6,7 +6,7 @@ import { type Observable, ReplaySubject, Subject } from 'rxjs'
 import { attemptOf } from '../machines/delay.ts'
 import type { Fault } from '../machines/fault.ts'
 import type { LinkPorts } from './activities.ts'
-import { type Adapter, type Calls, checkAdapter, describe } from './adapter/adapter.ts'
+import { type Adapter, type Calls, checkAdapter, describe, type Outgoing } from './adapter/adapter.ts'
 import type { FrameCounts } from './conversation.ts'
 import { type ErrorCode, HoldfastError, sentence } from './error.ts'
 import { type Explanation, explain, type Language, type LinkStatus } from './explain.ts'
@@ -22,7 +22,6 @@ import {
   type Fate,
   Outbox,
   type OutboxCounts,
-  type Posting,
   RequestError,
   type Settled,
   type SettledMessage,
@@ -141,7 +140,9 @@ export interface Link<In = unknown, Out = unknown, C extends Calls = Calls> exte
   replace(): void
   /**
    * Ends the link so that the next process goes on where it was: gives what the option `handOver` of its link takes. What
-   * was written is waited for, what was not written goes along, and the peer is left so that it keeps the session.
+   * was written is waited for, what was not written goes along, and the peer is left so that it keeps the session. With
+   * the option `store` accepted messages stay in the store: give the next link the same one. Asked twice, it is one
+   * hand-over; after `stop()` there are no messages in it.
    */
   handOver(options?: { drainMs?: number }): Promise<HandOver>
   /** Delivers what waits within `drainMs`, says goodbye and ends. Resolves once nothing of the link is left. */
@@ -194,8 +195,8 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   #drainMs: number | undefined
   readonly #runs: Runs
   readonly #keeping: Keeping | undefined
-  #isHandingOver = false
-  #handed: HandedMessage[] = []
+  #handingOver: Promise<HandOver> | undefined
+  #handed: readonly HandedMessage[] = []
 
   constructor(adapter: Adapter<In, Out, C>, options: CheckedOptions) {
     const { clock, id } = options
@@ -277,26 +278,20 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
 
   /** What an earlier process left in the store. Nothing is dialed before it has been read. */
   async #restore(): Promise<void> {
-    const { encode, starts } = this.#adapter
+    const { starts } = this.#adapter
     const { handOver } = this.#options
     if (handOver?.budget !== undefined) await starts?.budget.import?.(handOver.budget).catch(() => undefined)
     const session = handOver ? undefined : await this.#keeping?.session()
     if (session) this.#session.restore(session)
-    if (this.#keeping) await this.#outbox.recover((message, key) => encode!(message as Out, key))
+    if (this.#keeping) this.#keeping.tell(await this.#outbox.recover(this.#encode))
   }
 
   #takeOver({ session, outbox }: HandOver): void {
     this.#session.restore(session)
-    for (const { key, message, expiresAt, idempotent, conversation, coalesceKey } of outbox) {
-      const withinMs = Math.max(1, expiresAt - this.#options.clock.wall())
-      const ticket = { withinMs, conversation, coalesceKey, mayHaveArrived: idempotent }
-      void this.#put(message as Out, { ...ticket, ...(idempotent ? { idempotencyKey: key } : {}) })
-    }
+    this.#outbox.takeOver(outbox, this.#encode)
   }
 
-  #put(message: Out, ticket: Ticket): Posting {
-    return this.#outbox.put((key) => this.#adapter.encode!(message, key), ticket, message)
-  }
+  readonly #encode = (message: unknown, key: string): Outgoing => this.#adapter.encode!(message as Out, key)
 
   #stepped(step: Step, role: Role): void {
     const isFirst = step.event.type === 'xstate.init'
@@ -354,14 +349,15 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
 
   #end(): void {
     this.#ports.starts.release()
-    if (this.#isHandingOver) this.#handed = this.#outbox.takeAway()
-    const kept = [this.#outbox.close('the link was stopped'), this.#keeping?.close()]
+    if (this.#handingOver) this.#handed = this.#outbox.takeAway()
+    const closed = this.#outbox.close('the link was stopped')
     this.#closePorts()
     this.#inbound.end()
     this.#transitions$.complete()
     this.#continuity$.complete()
     this.#status$.complete()
-    if (this.#keeping) void Promise.allSettled(kept).then(this.#finish)
+    const { clock, deadlines } = this.#options
+    if (this.#keeping) void this.#keeping.close(closed, deadlines.closeMs, clock).then(this.#finish)
     else this.#finish()
   }
 
@@ -432,7 +428,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     const { encode, name } = this.#adapter
     if (!encode) throw new HoldfastError('bad-option', `The adapter "${name}" has no send(); use call().`)
     const ticket = checkTicket(options, SEND_WITHIN_MS)
-    const { accepted, settled } = this.#put(message, ticket)
+    const { accepted, settled } = this.#outbox.put((key) => this.#encode(message, key), ticket, message)
     return Object.assign(settled, { accepted })
   }
 
@@ -472,7 +468,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   }
 
   stop({ drainMs }: { drainMs?: number } = {}): Promise<void> {
-    if (drainMs !== undefined && drainMs !== 0) checkNumber('drainMs', drainMs, WITHIN_MAX_MS)
+    checkDrain(drainMs)
     // stopping twice is asking once, unless it is to be now
     if (this.status.state === 'closing' && drainMs !== 0) return this.#stopped
     this.#drainMs = drainMs
@@ -488,20 +484,23 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   }
 
   async handOver(options: { drainMs?: number } = {}): Promise<HandOver> {
-    const { id, name: adapter } = { id: this.id, name: this.#adapter.name }
-    this.#isHandingOver = true
+    checkDrain(options.drainMs)
+    // of two successors each would send what was handed over
+    this.#handingOver ??= Promise.resolve().then(() => this.#leave(options))
+    return this.#handingOver
+  }
+
+  async #leave(options: { drainMs?: number }): Promise<HandOver> {
     this.#runs.current.ports.leaving = 'handing-over'
     await this.stop(options)
     const budget = await this.#adapter.starts?.budget.export?.().catch(() => undefined)
-    const outbox = this.#handed
-    const at = this.#options.clock.wall()
     return {
       version: 1,
-      adapter,
-      id,
-      at,
+      adapter: this.#adapter.name,
+      id: this.id,
+      at: this.#options.clock.wall(),
       session: this.#session.current,
-      outbox,
+      outbox: this.#handed,
       ...(budget === undefined ? {} : { budget }),
     }
   }
@@ -531,6 +530,10 @@ const checkTicket = (options: CallOptions, fallback: number): Ticket => {
   }
   checkNumber('withinMs', withinMs, WITHIN_MAX_MS)
   return { withinMs, idempotencyKey, conversation, coalesceKey, failFast }
+}
+
+const checkDrain = (drainMs: number | undefined): void => {
+  if (drainMs !== undefined && drainMs !== 0) checkNumber('drainMs', drainMs, WITHIN_MAX_MS)
 }
 
 const checkName = (name: string, value: unknown): void => {

@@ -3,7 +3,7 @@ import { type Deadline, deadlines, TIMER_MAX_MS } from '../machines/delay.ts'
 import { describe, refuseUnknown } from './adapter/adapter.ts'
 import { type Clock, realClock } from './clock.ts'
 import type { Endpoint } from './conversation.ts'
-import { HoldfastError } from './error.ts'
+import { HoldfastError, textOf } from './error.ts'
 import { checkHandOver, type HandOver } from './hand-over.ts'
 import { type HeartbeatOptions, heartbeatDefaults } from './heartbeat.ts'
 import { type InboundOptions, inboundDefaults } from './inbound.ts'
@@ -219,9 +219,19 @@ export const checkProxy = (proxy: unknown): LinkOptions['proxy'] => {
 
 const checkHanded = (handOver: HandOver | undefined, adapterName: string): HandOver | undefined => {
   if (handOver === undefined) return undefined
-  const { adapter } = checkHandOver(handOver)
-  if (adapter === adapterName) return handOver
-  throw wrong('handOver', handOver, `one of a link with the adapter "${adapterName}", and is one with another`)
+  const problem = problemOf(handOver, adapterName)
+  if (problem === undefined) return handOver
+  const advice = 'Give what link.handOver() or loadHandOver() gave, as it is, or leave it out and start anew.'
+  throw new HoldfastError('bad-option', `The option "handOver" cannot be used: ${problem} ${advice}`)
+}
+
+const problemOf = (handOver: HandOver, adapterName: string): string | undefined => {
+  try {
+    const { adapter } = checkHandOver(handOver)
+    return adapter === adapterName ? undefined : `it is of a link with another adapter than "${adapterName}".`
+  } catch (error) {
+    return error instanceof Error ? error.message : textOf(error)
+  }
 }
 
 const STORE = ['read', 'write', 'close'] as const satisfies readonly (keyof Store)[]

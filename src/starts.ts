@@ -14,6 +14,8 @@ export class Starts {
   readonly #clock: Clock
   /** Ours, and not used yet: a dial that fails before it identifies keeps it for the next one. */
   #reservation: Reservation | undefined
+  /** A question under way: who gave up its attempt meanwhile leaves the answer to the next one. */
+  #asking: Promise<Fault | undefined> | undefined
 
   constructor(rationed: RationedStarts | undefined, clock: Clock) {
     this.#rationed = rationed
@@ -23,17 +25,27 @@ export class Starts {
   /** Undefined when a session may be started now; otherwise the fault that says why not, and when. */
   async permit(): Promise<Fault | undefined> {
     if (!this.#rationed) return undefined
-    const { budget, bucket } = this.#rationed
     try {
-      if (!this.#reservation) {
-        const given = await budget.reserve(bucket)
-        if (given.exhausted) return denied(given.untilMs, 'today’s session starts are used up')
-        this.#reservation = { ticket: given.ticket, dueAt: this.#clock.now() + given.waitMs }
+      while (!this.#reservation) {
+        this.#asking ??= this.#ask(this.#rationed)
+        const refused = await this.#asking
+        if (refused) return refused
       }
       const waitMs = this.#reservation.dueAt - this.#clock.now()
       return waitMs > 0 ? denied(waitMs, 'the next session start has its turn then') : undefined
     } catch (error) {
       return { code: 'session-budget', detail: textOf(error) }
+    }
+  }
+
+  async #ask({ budget, bucket }: RationedStarts): Promise<Fault | undefined> {
+    try {
+      const given = await budget.reserve(bucket)
+      if (given.exhausted) return denied(given.untilMs, 'today’s session starts are used up')
+      this.#reservation = { ticket: given.ticket, dueAt: this.#clock.now() + given.waitMs }
+      return undefined
+    } finally {
+      this.#asking = undefined
     }
   }
 
@@ -44,6 +56,11 @@ export class Starts {
 
   /** The link rests or is at its end. A store that fails only makes the budget more careful than it had to be. */
   release(): void {
+    // what is only being asked for is not needed either
+    this.#asking?.then(
+      () => this.release(),
+      () => undefined,
+    )
     const { ticket } = this.#reservation ?? {}
     this.#reservation = undefined
     if (ticket !== undefined) this.#rationed?.budget.refund(ticket).catch(() => undefined)

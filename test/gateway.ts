@@ -29,16 +29,18 @@ interface Client {
   session: string | undefined
 }
 
-type Behaviour = 'fine' | 'refuses' | 'unreachable' | 'mute'
+type Behaviour = 'fine' | 'refuses' | 'unreachable' | 'mute' | 'deaf'
 
 export class Gateway {
   readonly clock: Clock
-  /** By host name; `mute` accepts and never answers what it is asked. */
-  readonly hosts: Record<string, Behaviour> = {}
+  /** By host name; `mute` accepts and never answers what it is asked, `deaf` answers no message from now on. */
+  hosts: Record<string, Behaviour> = {}
   readonly sessions = new Map<string, Event[]>()
   /** Every dial: the host, and whether it was an identify or a resume that followed. */
   readonly dials: { host: string; at: number; asked?: string }[] = []
   readonly heard: JsonObject[] = []
+  /** With which code each connection was closed by the bot. */
+  readonly closes: (number | undefined)[] = []
   resumeAt: string | undefined = RESUME_AT
   token = 'good'
   #clients: Client[] = []
@@ -98,11 +100,15 @@ export class Gateway {
           listener.inbound()
         }),
       bufferedBytes: () => 0,
-      close: () => this.#later(client, () => listener.lost({ code: 'closed-by-peer' }, { code: 1000, reason: '' })),
+      close: (code) => {
+        this.closes.push(code)
+        this.#later(client, () => listener.lost({ code: 'closed-by-peer' }, { code: 1000, reason: '' }))
+      },
     })
   }
 
   #answer(client: Client, asked: JsonObject): void {
+    if (asked.op === 'say' && this.hosts[client.host] === 'deaf') return
     if (asked.op === 'say') this.#tell(client, { op: 'heard', key: asked.key })
     else if (asked.token !== this.token) client.listener.lost({ code: 'closed-by-peer' }, { code: 4004, reason: '' })
     else if (asked.op === 'identify') this.#welcome(client)
@@ -157,6 +163,7 @@ export interface GatewayOptions {
   readonly starts?: RationedStarts
   readonly overlap?: boolean
   readonly resumeHosts?: readonly string[]
+  readonly resumableClose?: number
   readonly target?: Target | Adapter['target']
 }
 

@@ -231,6 +231,29 @@ describe('rationed session starts', () => {
     expect(await starts.budget.reserve()).toMatchObject({ ticket: expect.any(Number) })
   })
 
+  test('a budget that takes its time is asked once, however many attempts are given up meanwhile', async () => {
+    const clock = heapClock()
+    let [asked, refunded] = [0, 0]
+    const budget = {
+      reserve: () =>
+        new Promise<{ waitMs: number; ticket: number }>((resolve) => {
+          clock.setTimeout(() => resolve({ waitMs: 0, ticket: ++asked }), 25_000)
+        }),
+      refund: async () => void refunded++,
+    }
+    const { gateway, link, end } = gatewayRig({ starts: { budget } }, {}, { clock })
+    await clock.advance(60_000)
+    expect(link.status.state).toBe('live')
+    expect(asked).toBe(1)
+    gateway.sessions.clear()
+    gateway.drop()
+    await clock.advance(5_000)
+    void link.stop({ drainMs: 0 })
+    await clock.advance(30_000)
+    expect({ asked, refunded }).toEqual({ asked: 2, refunded: 1 })
+    await end()
+  })
+
   test('a budget that cannot be read starts no session, and is asked again', async () => {
     const clock = heapClock()
     let broken = true

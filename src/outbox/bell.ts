@@ -2,6 +2,10 @@
 export class Bell {
   readonly #waiting = new Set<() => void>()
 
+  get isAwaited(): boolean {
+    return this.#waiting.size > 0
+  }
+
   /** The returned function forgets it. */
   wait(tell: () => void, isNow: boolean): () => void {
     if (isNow) {

@@ -72,9 +72,12 @@ const sizeOf = (outgoing: Outgoing): number => {
 const LEFT_MAX_MS = 86_400_000
 const NOTHING: Draft = { outgoing: { frame: '' }, bytes: 0, conversation: undefined, kept: undefined }
 
-/** A message of another life of this process: it waits again, unless its fate is known by now. */
+/**
+ * A message of another life of this process: it waits again, unless its fate is known by now. `at` is where it lies in
+ * the ledger, if it does.
+ */
 export const revive = (
-  at: string,
+  at: string | undefined,
   kept: Kept,
   encode: Encode,
   { now, wall, dedupes }: { now: number; wall: number; dedupes: boolean },
@@ -96,7 +99,8 @@ export const revive = (
     coalesceKey,
     repeats,
     failFast: false,
-    slip: recoveredSlip(kept, at),
+    recovered: true,
+    slip: at === undefined ? undefined : recoveredSlip(kept, at),
     resolve: undefined,
     place: 0,
   })

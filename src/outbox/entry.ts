@@ -32,8 +32,6 @@ export interface Ticket {
   readonly coalesceKey?: string | undefined
   /** Refused at once while the link is not live, and never carried over the loss of a transport. */
   readonly failFast?: boolean | undefined
-  /** An earlier process may have written it. */
-  readonly mayHaveArrived?: boolean | undefined
 }
 
 /** What is known of a message when it is taken. */
@@ -50,6 +48,8 @@ interface Taken {
   /** May be written again if it may have arrived. */
   readonly repeats: boolean
   readonly failFast: boolean
+  /** It was accepted in another life of this process. */
+  readonly recovered: boolean
   /** Its record in the ledger, if it is kept. */
   readonly slip: Slip | undefined
   readonly resolve: ((settled: Settled) => void) | undefined
@@ -86,6 +86,7 @@ export const newEntry = (taken: Taken): Entry => ({
   coalesceKey: taken.coalesceKey,
   repeats: taken.repeats,
   failFast: taken.failFast,
+  recovered: taken.recovered,
   slip: taken.slip,
   resolve: taken.resolve,
   place: taken.place,

@@ -7,8 +7,6 @@ import { type Kept, Ledger, type LedgerOptions } from './ledger.ts'
 /** What the ledger has of one message. */
 export interface Slip {
   readonly kept: Kept
-  /** It was accepted in another life of this process. */
-  readonly recovered: boolean
   /** Rejects with HoldfastError `refused` if it was settled before it was on disk. */
   readonly accepted: Promise<void>
   readonly accept: () => void
@@ -157,7 +155,7 @@ export const newSlip = (kept: Kept): Slip => {
   // whoever does not look at it learns the same from the fate
   accepted.catch(() => undefined)
   const reject = (detail: string) => fail(notAccepted(detail))
-  return { kept, recovered: false, accepted, accept, reject, at: undefined, isAccepted: false, mark: 'none' }
+  return { kept, accepted, accept, reject, at: undefined, isAccepted: false, mark: 'none' }
 }
 
 export const recoveredSlip = (kept: Kept, at: string): Slip => {
@@ -165,7 +163,6 @@ export const recoveredSlip = (kept: Kept, at: string): Slip => {
   const mark = kept.written ? 'done' : 'none'
   return {
     kept,
-    recovered: true,
     accepted: Promise.resolve(),
     accept: nobody,
     reject: nobody,

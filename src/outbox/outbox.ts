@@ -88,6 +88,7 @@ export class Outbox {
   #keys = 0
   readonly #deadlines: Alarm
   readonly #empty = new Bell()
+  readonly #landed = new Bell()
   readonly #settled$ = new Subject<SettledMessage>()
   #closed: string | undefined
   readonly #counts = { entered: 0, delivered: 0, expired: 0, refused: 0, uncertain: 0 }
@@ -152,11 +153,11 @@ export class Outbox {
       coalesceKey,
       repeats: !failFast && (this.#dedupes || idempotencyKey !== undefined),
       failFast,
+      recovered: false,
       slip,
       resolve,
       place: this.#waiting.takePlace(),
     })
-    entry.mayHaveArrived = ticket.mayHaveArrived ?? false
     this.#enter(entry)
     if (slip || this.#waiting.twinOf(entry) || !this.#dispatch.pass(entry, now)) {
       this.#waiting.add(entry)
@@ -302,6 +303,7 @@ export class Outbox {
     this.#dispatch.putBack([entry], trouble)
     this.#dispatch.pause(entry, flight)
     this.#dispatch.flush()
+    this.#tellIfLanded()
   }
 
   #lost(flight: Flight, { code }: Fault): void {
@@ -316,6 +318,7 @@ export class Outbox {
     for (const entry of lost) if (!entry.repeats) this.#settle(entry, { fate: 'uncertain', detail: trouble })
     this.#dispatch.flush()
     flight.tellIfEmpty()
+    this.#tellIfLanded()
   }
 
   #settle(entry: Entry, settled: Settled): void {
@@ -323,15 +326,16 @@ export class Outbox {
     entry.isSettled = true
     if (this.#open.get(entry.key) === entry) this.#open.delete(entry.key)
     this.#room.leave(entry.bytes)
-    const { flight, slip } = entry
+    const { flight, recovered } = entry
     this.#dispatch.left(entry)
     const end: Settled = !flight && entry.mayHaveArrived ? { ...settled, fate: 'uncertain' } : settled
     this.#keeper?.forget(entry, end.detail)
     entry.resolve?.(end)
-    this.#announce(entry.key, end, slip?.recovered ?? false)
+    this.#announce(entry.key, end, recovered)
     if (this.#dispatch.isAwaited(entry)) this.#dispatch.flush()
     flight?.tellIfEmpty()
     if (this.#open.size === 0) this.#emptied()
+    this.#tellIfLanded()
     this.#room.tell()
   }
 
@@ -348,20 +352,43 @@ export class Outbox {
   }
 
   /**
-   * Hands out what waits, for another process to deliver, and gives it up here. Calls stay: whoever made them is here.
+   * Hands out what waits, and the requests under way that may be made again, for another process to deliver, and gives
+   * it up here. Calls stay: whoever made them is here. What lies in the ledger stays there: that is safer than any hands.
    */
   takeAway(): HandedMessage[] {
     const handed: HandedMessage[] = []
     const wallOf = (at: number) => this.#clock.wall() + at - this.#clock.now()
-    for (const entry of [...this.#waiting.values()]) {
+    const underWay = [...this.#open.values()].filter(({ http, repeats }) => http && repeats)
+    for (const entry of [...underWay, ...this.#waiting.values()]) {
+      if (entry.slip?.isAccepted) continue
       const { key, message, expiresAt, conversation, coalesceKey, repeats: idempotent } = entry
       const plain = copyOf(message)
       if (plain === undefined) continue
       const named = { ...(conversation && { conversation }), ...(coalesceKey && { coalesceKey }) }
       handed.push({ key, message: plain, expiresAt: wallOf(expiresAt), idempotent, ...named })
+      entry.http?.abort()
       this.#settle(entry, { fate: 'uncertain', detail: 'it was handed over to the next process' })
     }
     return handed
+  }
+
+  /**
+   * Takes in what the process before handed over: before all that was put here. It was in no ledger there, so it gets into
+   * none here. Before `recover()`, whose messages are older.
+   */
+  takeOver(handed: readonly HandedMessage[], encode: Encode): void {
+    const revived = handed.map((each) => {
+      // a key that nobody relies on may be one of ours here
+      const key = each.idempotent ? each.key : this.#freshKey()
+      return revive(undefined, { ...each, key, v: 1, written: false }, encode, this.#moment())
+    })
+    this.#takeIn(revived.filter(({ fate }) => !fate))
+    // nobody can listen yet
+    queueMicrotask(() => this.#takeIn(revived.filter(({ fate }) => fate)))
+  }
+
+  #moment() {
+    return { now: this.#clock.now(), wall: this.#clock.wall(), dedupes: this.#dedupes }
   }
 
   /** Takes nothing more and settles all that is left: the link has stopped. Resolves when the ledger is at rest. */
@@ -383,6 +410,21 @@ export class Outbox {
   /** Calls back once when nothing waits and nothing is without proof; at once if so already. */
   whenEmpty(tell: () => void): () => void {
     return this.#empty.wait(tell, this.#open.size === 0)
+  }
+
+  /** Writes nothing more on this transport. Calls back once when all that was written is proved, lost or given up. */
+  whenLanded(tell: () => void): () => void {
+    this.detach()
+    return this.#landed.wait(tell, this.#isLanded())
+  }
+
+  #isLanded(): boolean {
+    for (const { flight } of this.#open.values()) if (flight) return false
+    return true
+  }
+
+  #tellIfLanded(): void {
+    if (this.#landed.isAwaited && this.#isLanded()) this.#landed.ring()
   }
 
   #expire(): void {
@@ -415,8 +457,7 @@ export class Outbox {
   #keeperClient(): Client {
     return {
       found: (kept, early) => {
-        const moment = { now: this.#clock.now(), wall: this.#clock.wall(), dedupes: this.#dedupes }
-        this.#takeIn(kept.map(([at, each]) => revive(at, each, this.#encodeKept!, moment)))
+        this.#takeIn(kept.map(([at, each]) => revive(at, each, this.#encodeKept!, this.#moment())))
         for (const entry of [...early].reverse()) {
           const refusal = this.#room.refusal(entry.bytes, [entry])
           if (refusal !== undefined) this.#settle(entry, { fate: 'refused', detail: refusal })

@@ -1,28 +1,11 @@
 /** Our own process blocked for 100 s in one piece beside a healthy peer: incident 2.4, and the same with a plain client. */
-import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Bot, startBot } from '../stall/bot-process.ts'
+import { programFrom } from './program.ts'
 import type { Report } from './report.ts'
 
 const STALL_MS = 100_000
 const SETTLE_MS = 3_000
-
-const bundleBot = async (): Promise<string> => {
-  const { build } = await import('tsdown')
-  const outDir = join(process.cwd(), 'node_modules/.cache/holdfast')
-  await build({
-    config: false,
-    entry: { 'stall-bot': 'test/stall/bot.ts' },
-    outDir,
-    clean: false,
-    format: 'esm',
-    platform: 'node',
-    fixedExtension: true,
-    dts: false,
-    logLevel: 'error',
-  })
-  return join(outDir, 'stall-bot.mjs')
-}
 
 interface Outcome {
   readonly reconnects: number
@@ -51,7 +34,7 @@ const blockedWhenProbing = async (bot: Bot) => {
 }
 
 export const bench = async (report: Report): Promise<void> => {
-  const program = await bundleBot()
+  const program = await programFrom('test/stall/bot.ts')
   const start = (kind: 'link' | 'naive') => startBot(program, { kind })
   const [idle, suspended, naive] = await Promise.all([
     start('link').then((bot) => outcome(bot, blocked)),
