@@ -251,7 +251,7 @@ class RunningConversation implements Conversation {
     const continuity = this.#session.welcomed(welcome)
     this.#isRecovering = continuity === 'recovered'
     // a gap comes before the messages behind it
-    if (!this.#isRecovering) this.#ports.announce(continuity)
+    if (continuity && !this.#isRecovering) this.#ports.announce(continuity)
   }
 
   #caughtUp(): void {

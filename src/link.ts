@@ -86,8 +86,11 @@ export interface LinkStats {
 
 export interface ContinuityRecord {
   readonly kind: Continuity
-  /** What told so: the peer's welcome, or a bound of ours that was reached. */
-  readonly because: 'welcome' | LossReason
+  /**
+   * What told so: the peer's welcome, a bound of ours that was reached, or an old transport that broke in a move: before the
+   * new one was welcomed, or before it could be closed.
+   */
+  readonly because: 'welcome' | 'cut-short' | LossReason
   /** How many messages are missing, where that is known. */
   readonly missed?: number
   /** Milliseconds since 1970. */
@@ -233,6 +236,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     this.#runs = new Runs(this.#ports, endpointBook(clock), this.#session, {
       stepped: (step, role) => this.#stepped(step, role),
       succeeded: ({ state }) => this.#show({ ...this.#status, state, since: clock.wall(), nextDialAt: null }),
+      cutShort: () => this.#tell({ kind: 'gap', because: 'cut-short' }),
       ended: () => this.#end(),
       ignored: () => {
         this.#eventsIgnored++

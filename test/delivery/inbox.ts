@@ -1,0 +1,59 @@
+/** What the user of the link is given: events by their numbers, and what the link says of those that are missing. */
+import type { JsonObject } from '../../src/adapter/json.ts'
+import type { Link } from '../../src/link.ts'
+import type { Verdicts } from './verdicts.ts'
+
+export class Inbox {
+  /** The latest event that was given. */
+  last = 0
+  got = 0
+  missed = 0
+  gaps = 0
+  readonly #verdicts: Verdicts
+  readonly #now: () => number
+  /** Events are missing since then, and a gap is still to be told: only where an old transport may tell it by its end. */
+  #owedSince: number | undefined
+  readonly #owedMaxMs: number
+  /** Whether a gap was told since the latest event: then some may be missing. */
+  #isExcused = true
+
+  constructor(verdicts: Verdicts, link: Link<JsonObject, string>, now: () => number, owedMaxMs: number) {
+    this.#verdicts = verdicts
+    this.#now = now
+    this.#owedMaxMs = owedMaxMs
+    link.inbound$.subscribe((message) => this.#take(Number(message.seq)))
+    link.continuity$.subscribe(({ kind }) => {
+      if (kind !== 'gap') return
+      this.gaps++
+      this.judgeDebt()
+      this.#owedSince = undefined
+      this.#isExcused = true
+    })
+  }
+
+  #take(seq: number): void {
+    const next = this.last + 1
+    this.#verdicts.check('HF-E4', seq >= next, () => `event ${seq} comes after ${this.last}`)
+    if (seq > next && !this.#isExcused) this.#owedSince ??= this.#now()
+    this.judgeDebt()
+    this.got++
+    this.missed += Math.max(0, seq - next)
+    this.last = Math.max(this.last, seq)
+    this.#isExcused = false
+  }
+
+  judgeDebt(): void {
+    const owedMs = this.#owedSince === undefined ? 0 : this.#now() - this.#owedSince
+    const isTold = this.#owedSince === undefined || (this.#owedMaxMs > 0 && owedMs <= this.#owedMaxMs)
+    this.#verdicts.check(
+      'HF-E4',
+      isTold,
+      () => `events before ${this.last} are missing, and no gap was told in ${owedMs} ms`,
+    )
+  }
+
+  /** When all is over nothing may be owed. */
+  judgeEnd(): void {
+    this.#verdicts.check('HF-E4', this.#owedSince === undefined, () => `no gap was told before ${this.last}`)
+  }
+}
