@@ -263,7 +263,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
         },
       },
       starts,
-      restored: this.#restore(),
+      restored: this.#restore(starts),
       outbox: this.#outbox,
       frames: this.#frames,
       credentials: { wereRejected: false },
@@ -280,10 +280,10 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   }
 
   /** What an earlier process left in the store. Nothing is dialed before it has been read. */
-  async #restore(): Promise<void> {
-    const { encode, starts } = this.#adapter
+  async #restore(starts: Starts): Promise<void> {
+    const { encode } = this.#adapter
     const { handOver } = this.#options
-    if (handOver?.budget !== undefined) await starts?.budget.import?.(handOver.budget).catch(() => undefined)
+    if (handOver?.budget !== undefined) await starts.import(handOver.budget)
     const session = handOver ? undefined : await this.#keeping?.session()
     if (session) this.#session.restore(session)
     if (this.#keeping) await this.#outbox.recover((message, key) => encode!(message as Out, key))
@@ -496,7 +496,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     this.#isHandingOver = true
     this.#runs.current.ports.leaving = 'handing-over'
     await this.stop(options)
-    const budget = await this.#adapter.starts?.budget.export?.().catch(() => undefined)
+    const budget = await this.#ports.starts.export()
     const outbox = this.#handed
     const at = this.#options.clock.wall()
     return {
