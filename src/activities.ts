@@ -29,7 +29,8 @@ export interface LinkPorts extends ConversationPorts {
 /** And what belongs to one run of the chart. */
 export interface RunPorts {
   readonly link: LinkPorts
-  readonly session: SessionView
+  /** What the next attempt may resume. */
+  session: SessionView
   readonly choice: Choice
   /** Somebody goes on where it ends, so what it wrote is still proved, and nothing more is written. */
   leaving: 'succeeded' | 'handing-over' | undefined

@@ -20,12 +20,12 @@ export interface Chosen {
 
 export class Choice {
   readonly #book: EndpointBook
-  readonly #session: SessionView
+  readonly #session: () => SessionView
   readonly #resumeHosts: readonly string[]
   #choices = 1
   #chosen: Chosen | undefined
 
-  constructor(book: EndpointBook, session: SessionView, resumeHosts: readonly string[] | undefined) {
+  constructor(book: EndpointBook, session: () => SessionView, resumeHosts: readonly string[] | undefined) {
     this.#book = book
     this.#session = session
     this.#resumeHosts = resumeHosts ?? []
@@ -44,7 +44,7 @@ export class Choice {
 
   /** It is judged before each dial, and the known endpoint serves where it may not be dialed. */
   #resumeUrl({ url }: Target): string | undefined {
-    const { endpoint } = this.#session
+    const { endpoint } = this.#session()
     if (endpoint === undefined || this.#resumeHosts.length === 0) return undefined
     const scheme = url.startsWith('wss:') ? 'wss' : 'ws'
     const verdict = isAllowedEndpoint(endpoint, { hosts: this.#resumeHosts, scheme })
@@ -65,8 +65,8 @@ export class Choice {
     const chosen = this.#chosen
     if (during !== 'connecting' && during !== 'handshaking') return undefined
     if (!chosen) return undefined
-    this.#session.failed(fault ?? { code: 'unknown' }, during === 'handshaking')
-    if (chosen.suppliedByPeer) return this.#session.endpoint === undefined ? NEXT_ENDPOINT_MS : undefined
+    this.#session().failed(fault ?? { code: 'unknown' }, during === 'handshaking')
+    if (chosen.suppliedByPeer) return this.#session().endpoint === undefined ? NEXT_ENDPOINT_MS : undefined
     this.#book.failed(chosen.target.url)
     if (this.#choices > 1 && !this.#book.allFailedOnce()) return NEXT_ENDPOINT_MS
     return undefined

@@ -163,11 +163,28 @@ class RunningConversation implements Conversation {
       this.#blameAdapter(error)
       return undefined
     }
+    return this.#guard(() => {
+      const end = this.#ports.open(this.#endpoint)(this.#listener())
+      return () => this.#guard(end)
+    })
+  }
+
+  /** A transport may be somebody else's: one that throws is lost, whatever it was asked for. */
+  #guard<T>(act: () => T): T | undefined {
     try {
-      return this.#ports.open(this.#endpoint)(this.#listener())
+      return act()
     } catch (error) {
       this.lose({ code: 'engine-failed', detail: textOf(error) })
       return undefined
+    }
+  }
+
+  #guarded(pipe: Pipe): Pipe {
+    return {
+      send: (frame) => this.#guard(() => pipe.send(frame)),
+      ping: (mark) => this.#guard(() => pipe.ping(mark)),
+      bufferedBytes: () => this.#guard(() => pipe.bufferedBytes()) ?? Number.POSITIVE_INFINITY,
+      close: (code) => this.#guard(() => pipe.close(code)),
     }
   }
 
@@ -251,7 +268,7 @@ class RunningConversation implements Conversation {
     const continuity = this.#session.welcomed(welcome)
     this.#isRecovering = continuity === 'recovered'
     // a gap comes before the messages behind it
-    if (!this.#isRecovering) this.#ports.announce(continuity)
+    if (continuity && !this.#isRecovering) this.#ports.announce(continuity)
   }
 
   #caughtUp(): void {
@@ -305,7 +322,7 @@ class RunningConversation implements Conversation {
   }
 
   #ready(pipe: Pipe): void {
-    this.#pipe = pipe
+    this.#pipe = this.#guarded(pipe)
     if (!this.#resumes) this.#ports.starting()
     try {
       this.#dialogue?.opened?.()

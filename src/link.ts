@@ -85,8 +85,11 @@ export interface LinkStats {
 
 export interface ContinuityRecord {
   readonly kind: Continuity
-  /** What told so: the peer's welcome, or a bound of ours that was reached. */
-  readonly because: 'welcome' | LossReason
+  /**
+   * What told so: the peer's welcome, a bound of ours that was reached, or an old transport that broke in a move: before the
+   * new one was welcomed, or before it could be closed.
+   */
+  readonly because: 'welcome' | 'cut-short' | LossReason
   /** How many messages are missing, where that is known. */
   readonly missed?: number
   /** Milliseconds since 1970. */
@@ -234,6 +237,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     this.#runs = new Runs(this.#ports, endpointBook(clock), this.#session, {
       stepped: (step, role) => this.#stepped(step, role),
       succeeded: ({ state }) => this.#show({ ...this.#status, state, since: clock.wall(), nextDialAt: null }),
+      cutShort: () => this.#tell({ kind: 'gap', because: 'cut-short' }),
       ended: () => this.#end(),
       ignored: () => {
         this.#eventsIgnored++
@@ -260,7 +264,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
         },
       },
       starts,
-      restored: this.#restore(),
+      restored: this.#restore(starts),
       outbox: this.#outbox,
       frames: this.#frames,
       credentials: { wereRejected: false },
@@ -277,10 +281,9 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   }
 
   /** What an earlier process left in the store. Nothing is dialed before it has been read. */
-  async #restore(): Promise<void> {
-    const { starts } = this.#adapter
+  async #restore(starts: Starts): Promise<void> {
     const { handOver } = this.#options
-    if (handOver?.budget !== undefined) await starts?.budget.import?.(handOver.budget).catch(() => undefined)
+    if (handOver?.budget !== undefined) await starts.import(handOver.budget)
     const session = handOver ? undefined : await this.#keeping?.session()
     if (session) this.#session.restore(session)
     if (this.#keeping) this.#keeping.tell(await this.#outbox.recover(this.#encode))
@@ -493,7 +496,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   async #leave(options: { drainMs?: number }): Promise<HandOver> {
     this.#runs.current.ports.leaving = 'handing-over'
     await this.stop(options)
-    const budget = await this.#adapter.starts?.budget.export?.().catch(() => undefined)
+    const budget = await this.#ports.starts.export()
     return {
       version: 1,
       adapter: this.#adapter.name,

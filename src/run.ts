@@ -57,7 +57,7 @@ export class Run {
     const { clock } = link.options
     this.#link = link
     this.#listener = listener
-    this.#choice = new Choice(book, session, link.adapter.resumeHosts)
+    this.#choice = new Choice(book, () => this.ports.session, link.adapter.resumeHosts)
     this.#seat = governorOf(clock).join(() => this.order({ type: 'dial.invited', reason: 'endpoint-recovered' }))
     this.#hints = hintsOf(clock).subscribe((hint) => this.#hint(hint))
     this.ports = {

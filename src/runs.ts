@@ -17,6 +17,8 @@ export interface RunsListener {
   stepped(step: Step, role: Role): void
   /** The successor has taken over, in whatever state it is. */
   succeeded(current: Run): void
+  /** A transport ended before its successor listened, or before it could be closed: what came then, nobody has. */
+  cutShort(): void
   /** Nothing runs any more. */
   ended(): void
   ignored(): void
@@ -71,7 +73,8 @@ export class Runs {
     if (this.#successor) return true
     // two at a time and no more: the last move was so short ago that its predecessor still drains
     this.cutPredecessors()
-    const successor = this.#make(this.#session.besides())
+    const served = this.#current
+    const successor = this.#make(this.#session.besides(() => !hasLost(served.state)))
     this.#successor = successor
     const waitMs = this.#current.spreadMs
     if (waitMs > 0) this.#start = this.#ports.options.clock.setTimeout(() => successor.begin(), waitMs)
@@ -101,11 +104,20 @@ export class Runs {
   #stepped(run: Run, step: Step): void {
     this.#settle(run, step)
     const role = run === this.#current ? 'current' : run === this.#successor ? 'successor' : 'predecessor'
-    if (role === 'predecessor' && step.to === 'stopped') this.#predecessors.delete(run)
+    if (role === 'predecessor' && step.to === 'stopped') this.#leave(run, step)
     this.#listener.stepped(step, role)
     if (role === 'successor') this.#followSuccessor(run, step)
-    else if (role === 'current' && this.#successor && hasLost(step.to)) this.#promote(this.#successor)
+    else if (role === 'current' && this.#successor && hasLost(step.to)) {
+      // from here until the successor is welcomed nobody listens
+      if (this.#successor.state !== 'registered' || !isGoodbye(step.event)) this.#listener.cutShort()
+      this.#promote(this.#successor)
+    }
     if (this.#current.state === 'stopped' && this.#predecessors.size === 0) this.#listener.ended()
+  }
+
+  #leave(run: Run, { event, from }: Step): void {
+    this.#predecessors.delete(run)
+    if (run.ports.leaving === 'succeeded' && from === 'closing' && !isGoodbye(event)) this.#listener.cutShort()
   }
 
   /** What the chart's states mean for the outbox. */
@@ -133,8 +145,14 @@ export class Runs {
     this.#successor = undefined
     this.#current = successor
     predecessor.ports.leaving = 'succeeded'
+    // the transport that it has, or is about to have, began beside the session; the next one resumes it
+    successor.ports.session = this.#session
     this.#predecessors.add(predecessor)
     this.#listener.succeeded(successor)
     predecessor.order({ type: 'operator.stop' })
   }
 }
+
+/** The close frame comes behind all else that the peer had to say. */
+const isGoodbye = (event: { readonly type: string; readonly fault?: Fault }): boolean =>
+  event.type === 'transport.lost' && event.fault?.code !== 'connection-lost'

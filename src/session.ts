@@ -16,7 +16,8 @@ export interface SessionView {
   readonly isResumable: boolean
   /** Where to resume, if the peer named a place and it is worth a try. */
   readonly endpoint: string | undefined
-  welcomed(welcome: Welcome): Continuity
+  /** Undefined if there is nothing to tell of it. */
+  welcomed(welcome: Welcome): Continuity | undefined
   /** An attempt ended before the welcome: `reached` says that it got as far as an open socket. */
   failed(fault: Fault, reached: boolean): void
   forget(): void
@@ -99,14 +100,20 @@ export class LinkSession implements SessionView {
     }
   }
 
-  /** For a run beside the one that holds the session: it starts one of its own, and goes on from the same position. */
-  besides(): SessionView {
+  /**
+   * For a run beside the one that holds the session: it starts one of its own, and goes on from the same position. If the
+   * other one does not serve any more when this one is welcomed, the user has been told of a gap already.
+   */
+  besides(isServed: () => boolean): SessionView {
     const { cursor } = this.#session
     return {
       current: cursor === undefined ? {} : { cursor },
       isResumable: false,
       endpoint: undefined,
-      welcomed: (welcome) => this.welcomed({ ...welcome, resumed: true }),
+      welcomed: (welcome) => {
+        const continuity = this.welcomed({ ...welcome, resumed: true })
+        return isServed() ? continuity : undefined
+      },
       failed: () => undefined,
       forget: () => undefined,
     }

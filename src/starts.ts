@@ -54,6 +54,24 @@ export class Starts {
     this.#reservation = undefined
   }
 
+  /** What an earlier process spent. A budget that cannot take it in only knows less. */
+  async import(spent: unknown): Promise<void> {
+    try {
+      await this.#rationed?.budget.import?.(spent)
+    } catch {
+      // the platform still has the last word
+    }
+  }
+
+  /** What was spent here, for the process after this one; undefined if it cannot be said. */
+  async export(): Promise<unknown> {
+    try {
+      return await this.#rationed?.budget.export?.()
+    } catch {
+      return undefined
+    }
+  }
+
   /** The link rests or is at its end. A store that fails only makes the budget more careful than it had to be. */
   release(): void {
     // what is only being asked for is not needed either
@@ -63,7 +81,12 @@ export class Starts {
     )
     const { ticket } = this.#reservation ?? {}
     this.#reservation = undefined
-    if (ticket !== undefined) this.#rationed?.budget.refund(ticket).catch(() => undefined)
+    if (ticket !== undefined) this.#refund(ticket).catch(() => undefined)
+  }
+
+  /** Also a budget that throws, as one in plain JavaScript may, then only rejects. */
+  async #refund(ticket: number): Promise<void> {
+    await this.#rationed?.budget.refund(ticket)
   }
 }
 

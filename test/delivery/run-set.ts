@@ -1,0 +1,69 @@
+/** Many runs, drawn from one seed, and what they found together. HF_RUNS, HF_SEED and HF_PATH say which. */
+import fc from 'fast-check'
+import { type Plan, plans, type Report, run } from './run.ts'
+import type { DeliveryRule } from './verdicts.ts'
+
+const RUNS = 300
+const SEED = 20_261_121
+
+export const runsAsked = Number(process.env.HF_RUNS ?? RUNS)
+export const seed = Number(process.env.HF_SEED ?? SEED)
+const path = process.env.HF_PATH
+
+/** Of one run, or of a few, nobody can ask that they saw everything. */
+export const isWhole = path === undefined && runsAsked >= RUNS
+
+interface Failure {
+  readonly plan: Plan
+  readonly path: string
+}
+
+export interface RunSet {
+  runs: number
+  readonly sums: Record<string, number>
+  readonly checked: Map<DeliveryRule, number>
+  readonly failures: Map<DeliveryRule, Failure>
+}
+
+const addTo = (set: RunSet, plan: Plan, report: Report): void => {
+  const failure = { plan, path: path ?? String(set.runs) }
+  set.runs++
+  const { fates, violations, checked, states, ...counts } = report
+  const lives = states.filter((state) => state === 'live').length
+  for (const [name, count] of Object.entries({ ...counts, ...fates, lives })) {
+    set.sums[name] = (set.sums[name] ?? 0) + count
+  }
+  for (const [rule, times] of checked) set.checked.set(rule, (set.checked.get(rule) ?? 0) + times)
+  for (const { rule } of violations) if (!set.failures.has(rule)) set.failures.set(rule, failure)
+}
+
+const parameters = { seed, ...(path === undefined ? { numRuns: runsAsked } : { path, numRuns: 1 }) }
+
+export const runAll = async (): Promise<RunSet> => {
+  const set: RunSet = { runs: 0, sums: {}, checked: new Map(), failures: new Map() }
+  // the property itself never fails: one run may break several rules, and each is told by the test of its own
+  await fc.assert(
+    fc.asyncProperty(plans, async (plan) => addTo(set, plan, await run(plan))),
+    parameters,
+  )
+  return set
+}
+
+/** Leaves out every fault that is not needed to break the rule, so that what remains can be read. */
+const story = async (rule: DeliveryRule, { plan, path }: Failure): Promise<string> => {
+  let { blows } = plan
+  const broken = async (kept: typeof blows) =>
+    (await run({ ...plan, blows: kept })).violations.find((violation) => violation.rule === rule)
+  for (let i = blows.length - 1; i >= 0; i--) {
+    const without = blows.toSpliced(i, 1)
+    if (await broken(without)) blows = without
+  }
+  const { what, at } = (await broken(blows)) ?? { what: 'it does not break when replayed', at: Number.NaN }
+  return `${rule}: ${what}, at ${at} ms.\nHF_SEED=${seed} HF_PATH=${path}, or run(${JSON.stringify({ ...plan, blows })})`
+}
+
+/** What broke the rule, for people, or undefined. */
+export const failureOf = async (set: RunSet, rule: DeliveryRule): Promise<string | undefined> => {
+  const failure = set.failures.get(rule)
+  return failure && story(rule, failure)
+}
