@@ -55,7 +55,7 @@ afterEach(() => vi.restoreAllMocks())
 describe('a peer that freezes while the link is idle', () => {
   it.each([
     0, 5, 1_234, 7_999, 8_010, 8_025, 20_000,
-  ])('R16 R64 %i ms after it went live is given up within 15 s by the defaults', async (ms) => {
+  ])('R16 R64 R87 E4 %i ms after it went live is given up within 15 s by the defaults', async (ms) => {
     const made = await frozen(ms)
     expect(await noticed(made)).toBeLessThanOrEqual(15_000)
     await made.end()

@@ -87,6 +87,27 @@ describe('several endpoints', () => {
     await stopped
   })
 
+  test('R50 that all go down at once and come back later: the link is live soon after', async () => {
+    const fates: Parameters<typeof world>[0] = {
+      E1: { connectMs: 10, fate: 'welcomes' },
+      E2: { connectMs: 20, fate: 'welcomes' },
+      E3: { connectMs: 30, fate: 'welcomes' },
+    }
+    const { clock, link, dials, lose } = world(fates)
+    await clock.advance(5_000)
+    for (const name of ['E1', 'E2', 'E3']) fates[name] = { connectMs: 1, fate: 'refuses' }
+    lose()
+    await clock.advance(60_000)
+    expect(link.status.state).toBe('backoff')
+    expect(new Set(dials.slice(1).map(({ name }) => name))).toEqual(new Set(['E1', 'E2', 'E3']))
+    fates.E2 = { connectMs: 10, fate: 'welcomes' }
+    await clock.advance(20_000)
+    expect(link.status.state).toBe('live')
+    const stopped = link.stop({ drainMs: 0 })
+    await clock.advance(1)
+    await stopped
+  })
+
   test('one that was lost while live is dialed again first: it had welcomed us', async () => {
     const { clock, link, dials, lose } = world({
       E1: { connectMs: 30, fate: 'refuses' },

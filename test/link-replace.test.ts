@@ -126,7 +126,7 @@ describe('a peer that allows two transports at a time', () => {
     await end()
   })
 
-  test('credentials that end are renewed before they do', async () => {
+  test('R12 credentials that end are renewed before they do', async () => {
     let asked = 0
     const target = () => ({ url: 'wss://gateway.test/', expiresAt: clock.wall() + 600_000, secrets: [`t${asked++}`] })
     const { clock, gateway, link, got, end } = gatewayRig({ overlap: true, target })
@@ -143,7 +143,7 @@ describe('a peer that allows two transports at a time', () => {
 })
 
 describe('a peer that allows one transport', () => {
-  test('is moved by a loss that resumes', async () => {
+  test('E12 is moved by a loss that resumes', async () => {
     const { clock, gateway, link, got, end } = gatewayRig()
     await clock.advance(100)
     gateway.tellAll({ op: 'leaving' })

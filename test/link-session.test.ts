@@ -77,7 +77,7 @@ describe('a session', () => {
     await end()
   })
 
-  test('R38: a resume that is never answered has a deadline of its own, and is given up after three', async () => {
+  test('R38 E2: a resume that is never answered has a deadline of its own, and is given up after three', async () => {
     const { clock, gateway, link, end } = gatewayRig()
     await clock.advance(100)
     gateway.hosts[RESUME_HOST] = 'mute'

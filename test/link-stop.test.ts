@@ -53,7 +53,7 @@ const reach: Record<StateName, (made: Rig) => void | Promise<void>> = {
 describe('stop()', () => {
   it.each(
     stateNames,
-  )('from %s: resolves within the close deadline, and leaves no timer and no transport', async (state) => {
+  )('R07 R30 R77 from %s: resolves within the close deadline, and leaves no timer and no transport', async (state) => {
     const made = rig({ healthy: false, target: { url: 'ws://peer.test/' } })
     const { clock, link, network } = made
     await reach[state](made)
@@ -94,7 +94,7 @@ describe('stop()', () => {
     expect([written.value?.fate, stopped.settled]).toEqual(['delivered', true])
   })
 
-  it('says goodbye before it leaves, and twice is once', async () => {
+  it('R84 says goodbye before it leaves, and twice is once', async () => {
     const { clock, link, network, live } = rig()
     await live()
     const all = follow(Promise.all([link.stop(), link.stop(), link[Symbol.asyncDispose]()]))
@@ -190,7 +190,7 @@ describe('the target', () => {
     await end()
   })
 
-  it('is given up at the resolve deadline; an answer that comes later belongs to nobody', async () => {
+  it('R12 is given up at the resolve deadline; an answer that comes later belongs to nobody', async () => {
     const answers: ((target: Target) => void)[] = []
     const signals: AbortSignal[] = []
     const target = ({ signal }: { signal: AbortSignal }) => {
@@ -235,7 +235,7 @@ describe('the lookup', () => {
   it.each([
     ['ENOTFOUND', 'name-not-found'],
     ['EAI_AGAIN', 'name-unavailable'],
-  ])('that fails with %s leads to %s and to another try', async (code, expected) => {
+  ])('R01 that fails with %s leads to %s and to another try', async (code, expected) => {
     const { clock, link, network, live, end } = rig({ target: { url: 'ws://peer.test/' } })
     const { addresses } = network
     network.addresses = () => Promise.reject(Object.assign(new Error(`getaddrinfo ${code} peer.test`), { code }))

@@ -195,7 +195,7 @@ describe('hold(), resume() and retry()', () => {
     await end()
   })
 
-  it('dials now on retry, and in no other state changes anything', async () => {
+  it('R72 dials now on retry, and in no other state changes anything', async () => {
     const { clock, link, live, end } = await backoff()
     expect(link.status.nextDialAt).toBeGreaterThan(clock.wall())
     link.retry()
@@ -223,7 +223,7 @@ describe('hold(), resume() and retry()', () => {
     await end()
   })
 
-  it('believes a doubtful refusal when it comes twice in a row', async () => {
+  it('R90 believes a doubtful refusal when it comes twice in a row', async () => {
     const { clock, link, network, end } = rig({ healthy: false })
     await clock.advance(10)
     network.current!.lose({ code: 'upgrade-forbidden', detail: 'HTTP 403' })

@@ -223,7 +223,7 @@ describe('several links that ask at once', () => {
     expect(asked).toHaveLength(0)
   })
 
-  it('leave no listener on their signals', async () => {
+  it('R97 leave no listener on their signals', async () => {
     const { asked, own } = byHand()
     const counts = { added: 0, removed: 0 }
     const { signal } = new AbortController()

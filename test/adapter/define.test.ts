@@ -123,7 +123,7 @@ describe('a dialogue', () => {
     ['cannot begin', { dialogue: () => fail(`no: ${TOKEN}`) }],
     ['is missing', { dialogue: () => undefined }],
     ['throws when the transport opens', { dialogue: () => ({ opened: () => fail(TOKEN), frame: () => 'taken' }) }],
-  ])('that %s is a fault of the adapter, and no secret is told', async (_what, parts) => {
+  ])('R83 that %s is a fault of the adapter, and no secret is told', async (_what, parts) => {
     const { link, end } = await hold(parts)
     expect(link.status).toMatchObject({ state: 'backoff', fault: { code: 'adapter-failed' } })
     expect(JSON.stringify(link.recording)).not.toContain(TOKEN)

@@ -99,7 +99,7 @@ describe('replies', () => {
     expect(tell(status(true))[0]).toEqual(['recovered'])
   })
 
-  it('with retcode 1403 before the welcome reject the token, and afterwards only that one action', () => {
+  it('incident 2.8 with retcode 1403 before the welcome reject the token, and afterwards only that one action', () => {
     const forbidden = { status: 'failed', retcode: 1403, data: null, message: 'token验证失败', echo: null }
     const { tell } = on()
     expect(tell(forbidden)).toEqual([['fail', 'credentials-rejected', { detail: 'retcode 1403: token验证失败' }]])

@@ -228,7 +228,7 @@ const play = ({ cacheMax, firstSn }: Server, steps: readonly Step[]): number => 
 }
 
 describe('resumed', () => {
-  it('is said only if nothing is missing: three servers, cuts, restarts and short memories', () => {
+  it('R80 is said only if nothing is missing: three servers, cuts, restarts and short memories', () => {
     let resumed = 0
     const step = fc.constantFrom<Step>('message', 'message', 'message', 'login', 'cut', 'return', 'return', 'restart')
     const steps = fc.array(step, { minLength: 20, maxLength: 40 })

@@ -28,7 +28,7 @@ describe('the breaker', () => {
     holds('HF-B1'))
   test('HF-B2 closed is reachable from every state without anybody getting in', () => holds('HF-B2'))
   test('HF-B3 with a healthy endpoint ramping and closed are reached, and there is no livelock', () => holds('HF-B3'))
-  test('HF-B4 one scout, and only in probing; one inviter, and only in ramping; their ends move on', () =>
+  test('HF-B4 R97 one scout, and only in probing; one inviter, and only in ramping; their ends move on', () =>
     holds('HF-B4'))
   test('HF-B5 endpoint.lost leads to open from everywhere', () => holds('HF-B5'))
   test('HF-B6 endpoint.answered leads from open and probing to ramping', () => holds('HF-B6'))

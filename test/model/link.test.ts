@@ -34,7 +34,7 @@ const holds = (number: RuleNumber): void => {
 }
 
 describe('safety', () => {
-  test('HF-S4 every state that neither rests nor is watched has a deadline of its own that leaves it', () => {
+  test('HF-S4 R36 R78 every state that neither rests nor is watched has a deadline of its own that leaves it', () => {
     expect([watched, resting]).toEqual([
       ['live', 'degraded.impaired'],
       ['parked', 'stopped'],
@@ -44,16 +44,16 @@ describe('safety', () => {
   test('HF-S5 live and impaired run the heartbeat, and its silence leads to a state with a deadline', () =>
     holds('HF-S5'))
   test('HF-S7 only live is sendable', () => holds('HF-S7'))
-  test('HF-S8 spent grows on entering backoff and falls only by spend, provenAfter and operator.resume', () => {
+  test('HF-S8 R53 spent grows on entering backoff and falls only by spend, provenAfter and operator.resume', () => {
     holds('HF-S8')
   })
   test('HF-S9 a link dials only after it waited, or when a person resumes it', () => holds('HF-S9'))
-  test('HF-S10 an event that a state does not name changes nothing, throws nothing and ends nothing', () => {
+  test('HF-S10 R91 an event that a state does not name changes nothing, throws nothing and ends nothing', () => {
     holds('HF-S10')
     expect(graph.inert).toBeGreaterThan(graph.edges.length)
   })
   test('HF-S12 every wait is a whole number of milliseconds within its bounds', () => holds('HF-S12'))
-  test('HF-S13 live is entered only on proof that the peer speaks', () => holds('HF-S13'))
+  test('HF-S13 R86 live is entered only on proof that the peer speaks', () => holds('HF-S13'))
   test('HF-S14 every state is reached, every arrow is taken, every declared name is used', () => holds('HF-S14'))
   test('HF-S15 a link that waits, is parked or is impaired says why', () => holds('HF-S15'))
   test('HF-S16 a malformed fault does not end the link', () => holds('HF-S16'))
@@ -62,7 +62,7 @@ describe('safety', () => {
 
 describe('liveness', () => {
   test('HF-L1 a healthy world makes every link live within five steps', () => holds('HF-L1'))
-  test('HF-L2 live is reachable without a person from all but the rests, and there is no livelock', () =>
+  test('HF-L2 R71 live is reachable without a person from all but the rests, and there is no livelock', () =>
     holds('HF-L2'))
   test('HF-L3 a link is parked or stopped only for cause, and closing leads only to stopped', () => holds('HF-L3'))
   test('HF-L4 a resumed link dials at once', () => holds('HF-L4'))

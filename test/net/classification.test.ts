@@ -241,6 +241,45 @@ describe.each(Object.entries(CLASSES))('network 6.6.16 %s', (_class, rows) => {
   })
 })
 
+/** The same error with other words all the way down: what a text says may be translated, and is no contract. */
+const reworded = (error: unknown, words: string, seen = new Set<unknown>()): void => {
+  if (typeof error !== 'object' || error === null || seen.has(error)) return
+  seen.add(error)
+  const { cause, errors } = error as { cause?: unknown; errors?: unknown[] }
+  Object.defineProperty(error, 'message', { value: words })
+  for (const inner of [cause, ...(Array.isArray(errors) ? errors : [])]) reworded(inner, words, seen)
+}
+
+const OTHER_WORDS = [
+  '',
+  '连接失败',
+  'connect ECONNREFUSED 127.0.0.1:1',
+  'getaddrinfo EAI_AGAIN',
+  'certificate has expired',
+  'HTTP 401',
+  'timeout',
+]
+
+/** Thrown by ws without a code or a name of its own. We set deadlines ourselves and never ask ws for one. */
+const TOLD_BY_ITS_TEXT = ["ws's own handshakeTimeout"]
+
+describe('incident 4.6', () => {
+  const rows = Object.values(CLASSES)
+    .flat()
+    .filter(([name]) => !TOLD_BY_ITS_TEXT.includes(name))
+
+  it.each(
+    rows.map(([name, phase, code, make]) => ({ name, phase, code, make })),
+  )('incident 4.6 $name is $code, whatever its text says', async ({ phase, code, make }) => {
+    for (const words of OTHER_WORDS) {
+      const error = await make()
+      reworded(error, words)
+      expect(faultFrom(error, phase).code, words).toBe(code)
+      expect(faultFrom(byFetch(error), phase).code, words).toBe(code)
+    }
+  })
+})
+
 describe('network 6.6.16 statuses', () => {
   it.each([
     ['http-auth', [401, 407], 'upgrade-unauthorized'],

@@ -26,7 +26,7 @@ describe('incident 1', () => {
   it.each([
     ['1 s', 600, 900, 2_000],
     ['3 s', 2_600, 2_900, 4_500],
-  ])('incident 1.1 IPv4 that takes %s beside IPv6 without a route: live within 5 s, and the slow attempt was left alone', async (_what, stuckMs, fromMs, toMs) => {
+  ])('incident 1.1 R55 IPv4 that takes %s beside IPv6 without a route: live within 5 s, and the slow attempt was left alone', async (_what, stuckMs, fromMs, toMs) => {
     const port = await freePort()
     await blackHole('127.0.0.2', port, { stuckMs, awake: 'greeting' })
     const made = watchSockets()
@@ -52,6 +52,28 @@ describe('incident 1', () => {
     ])
     await link.ready()
     expect(performance.now() - startedAt).toBeLessThanOrEqual(300)
+  })
+
+  it('R52 addresses without a route cost nothing: six of them are tried in less than the time of three attempts', async () => {
+    const port = await freePort()
+    const greet = upgrading((socket) => void socket.write(frameOf(1, '{"op":"welcome"}')))
+    await listen('::1', port, greet)
+    // an address of the link without its interface: the kernel has no route, and says so at once on every machine
+    const nowhere = Array.from({ length: 6 }, (_, n): Address => ({ address: `fe80::${n + 1}`, family: 6 }))
+    const startedAt = performance.now()
+    await linkTo(port, [...nowhere, { address: '::1', family: 6 }]).ready()
+    expect(performance.now() - startedAt).toBeLessThanOrEqual(750)
+  })
+
+  it('R46 a dial that fails at every one of eight addresses is one attempt', async () => {
+    const port = await freePort()
+    const eight = Array.from({ length: 8 }, (_, n): Address => ({ address: `127.0.0.${n + 2}`, family: 4 }))
+    const link = linkTo(port, eight)
+    for (let attempt = 2; attempt <= 4; attempt++) {
+      await until(() => link.status.state === 'backoff' && link.status.attempt >= attempt)
+      expect(link.status.attempt).toBe(attempt)
+    }
+    expect(link.status.fault!.detail!.match(/ECONNREFUSED/g)).toHaveLength(8)
   })
 
   it('incident 1.9 the record, the status and the explanation carry every address, family, code and time', async () => {

@@ -54,7 +54,7 @@ describe('a search', () => {
     expect(asked.slice(1)).toEqual(['peer.test both @30021', 'other.test both @30021'])
   })
 
-  it('is made anew after its addresses led nowhere, and after a change of network', async () => {
+  it('R51 is made anew after its addresses led nowhere, and after a change of network', async () => {
     const clock = heapClock()
     const { lookup, asked } = scripted(clock, [0, [a]])
     const resolver = resolverOf(clock)

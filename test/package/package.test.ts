@@ -42,13 +42,13 @@ describe.each(entries)('%s, from the packed package', (entry) => {
     expect(required(entry, '--no-experimental-require-module').names).toEqual(names)
   })
 
-  test('leaves no global and no listener on the process', () => {
+  test('incident 4.9 leaves no global and no listener on the process', () => {
     expect(imported(entry)).toMatchObject({ globals: [], listeners: [] })
     expect(required(entry, '--no-experimental-require-module')).toMatchObject({ globals: [], listeners: [] })
   })
 })
 
-test('loading everything keeps no process alive, and what is not exported cannot be reached', () => {
+test('incident 4.9 loading everything keeps no process alive, and what is not exported cannot be reached', () => {
   const code = `${entries.map((entry) => `require('${entry}')`).join('; ')}; console.log('loaded')`
   expect(consumer.node(['--no-warnings'], code)).toBe('loaded\n')
   expect(() => consumer.node(['--no-warnings'], "require('holdfast/dist/index.cjs')")).toThrow('ERR_PACKAGE_PATH')

@@ -186,7 +186,7 @@ const outages: readonly Outage[] = [
 ]
 
 describe('endurance', () => {
-  test('HF-L5 a link never gives up: a day of outage, then it is back as soon as its longest wait allows', async () => {
+  test('HF-L5 R43 a link never gives up: a day of outage, then it is back as soon as its longest wait allows', async () => {
     for (const { name, treat, withinMs } of outages) {
       let outage = true
       const held = hold((transport, n) => outage && treat(transport, n), { id: 1 })

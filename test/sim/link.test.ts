@@ -34,15 +34,15 @@ const holds = async (rule: SimRule): Promise<void> => {
 }
 
 describe('safety', () => {
-  test('HF-S1 at most one transport is open', () => holds('HF-S1'))
+  test('HF-S1 R89 at most one transport is open', () => holds('HF-S1'))
   test('HF-S2 a transport is open exactly in the states that hold one', () => holds('HF-S2'))
-  test('HF-S4 a timer of the link is due within the deadline of its state', () => holds('HF-S4'))
+  test('HF-S4 R35 a timer of the link is due within the deadline of its state', () => holds('HF-S4'))
   test('HF-S5 total silence ends live, and then the session, in time', () => holds('HF-S5'))
-  test('HF-S6 what an ended transport or its dialogue still says changes nothing', () => holds('HF-S6'))
+  test('HF-S6 R92 what an ended transport or its dialogue still says changes nothing', () => holds('HF-S6'))
   test('HF-S7 a message of the user is written only while live, or while closing drains', () => holds('HF-S7'))
   test('HF-S8 attempts grow on entering backoff, and only proof or a person forgives them', () => holds('HF-S8'))
   test('HF-S9 every dial after the first was waited for in full, invited or ordered', () => holds('HF-S9'))
-  test('HF-S10 nothing throws past the link, and a malformed frame moves nothing', async () => {
+  test('HF-S10 R58 nothing throws past the link, and a malformed frame moves nothing', async () => {
     await holds('HF-S10')
     expect(unhandled).toEqual([])
   })
@@ -82,7 +82,7 @@ describe('costs', () => {
 })
 
 describe('the end', () => {
-  test('HF-Q1 after stop() there is no dial, no timer and no transport, for ever', () => holds('HF-Q1'))
+  test('HF-Q1 R14 after stop() there is no dial, no timer and no transport, for ever', () => holds('HF-Q1'))
   test('HF-Q2 stop() resolves within closeMs + 1 s from wherever the link is', () => holds('HF-Q2'))
 })
 

@@ -118,7 +118,7 @@ describe('before the upgrade is answered', () => {
     [429, { 'Retry-After': '7' }, { code: 'throttled', detail: 'HTTP 429', retryAfterMs: 7_000 }],
     [503, {}, { code: 'peer-unavailable', detail: 'HTTP 503' }],
     [503, { 'Retry-After': '2' }, { code: 'throttled', detail: 'HTTP 503', retryAfterMs: 2_000 }],
-  ] as const)('HTTP %i with headers %j is told apart', async (status, headers, expected) => {
+  ] as const)('R59 R81 HTTP %i with headers %j is told apart', async (status, headers, expected) => {
     const { port, open } = await rawServer(refusing(status, headers))
     const dialed = dialTo(port)
     expect((await dialed.loss()).fault).toEqual(expected)
@@ -328,7 +328,7 @@ describe('from our side', () => {
     ['connecting', (dialed: Dialed) => dialed.told.length === 0, 'ws'],
     ['securing', (dialed: Dialed) => dialed.told.length === 1, 'wss'],
     ['upgrading', (dialed: Dialed) => dialed.told.length === 1, 'ws'],
-  ] as const)('ending it while it is %s leaves no socket, no timer and no error', async (_phase, reached, scheme) => {
+  ] as const)('R63 ending it while it is %s leaves no socket, no timer and no error', async (_phase, reached, scheme) => {
     const { port, open } = await rawServer((socket) => void socket.resume())
     const before = timers()
     const dialed = dialTo(port, { url: `${scheme}://127.0.0.1:${port}/` })
