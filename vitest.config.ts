@@ -13,6 +13,7 @@ const inRealTime = [
   'doctor/',
   'lab/',
   'net/',
+  'observe/',
   'package/',
   'peers/',
   'signals',

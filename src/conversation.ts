@@ -64,6 +64,8 @@ export interface Conversation {
   readonly pulse: Pulse
   readonly ear: Ear
   readonly writer: Writer
+  /** Smoothed, in milliseconds; undefined until a probe was answered. */
+  readonly roundTripMs: number | undefined
   /** Says goodbye to the peer. */
   close(): void
   /** Gives the transport up. */
@@ -96,6 +98,7 @@ export const converse = (
     const doubted$ = new Subject<void>()
     const heard$ = new Subject<Heard>()
     let pipe: Pipe | undefined
+    let roundTripMs: number | undefined
     let rhythm: Rhythm = {}
     let caughtUp = false
     /** Whether the adapter reports the account as impaired. */
@@ -256,7 +259,20 @@ export const converse = (
     }
 
     begun({
-      pulse: { inbound$, changed$, doubted$, rhythm: () => rhythm, waiting: () => outbox.awaitsProof, probe },
+      pulse: {
+        inbound$,
+        changed$,
+        doubted$,
+        rhythm: () => rhythm,
+        waiting: () => outbox.awaitsProof,
+        probe,
+        measured: (ms) => {
+          roundTripMs = ms
+        },
+      },
+      get roundTripMs() {
+        return roundTripMs
+      },
       ear: { heard$, inbound$, changed$, rhythm: () => rhythm, excused: () => reported || !caughtUp },
       writer: {
         write: (frame) => pipe?.send(frame),

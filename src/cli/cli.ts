@@ -1,11 +1,11 @@
 #!/usr/bin/env node
 /** The command line: reads the arguments, nothing else. */
-import { createRequire } from 'node:module'
 import { parseArgs } from 'node:util'
 import { type AdapterName, adapterNames } from '../doctor/adapters.ts'
 import { isHoldfastError } from '../error.ts'
 import type { Language } from '../explain.ts'
 import { parseProxy } from '../net/proxy.ts'
+import { version } from '../version.ts'
 import { doctor } from './doctor.ts'
 import { hold, type Protocol, protocols } from './hold.ts'
 import { labFaults } from './lab/faults.ts'
@@ -65,7 +65,7 @@ type Values = ReturnType<typeof readArguments>['values']
 const run = async (): Promise<number> => {
   const { values, positionals } = readArguments()
   const [command, ...rest] = positionals
-  if (values.version) return print(`${version()}\n`)
+  if (values.version) return print(`${version}\n`)
   if (values.help || command === 'help') return print(USAGE)
   const language = languageOf(values.lang)
   if (command === 'lab') return runLab(rest, values, language)
@@ -139,8 +139,6 @@ const languageOf = (asked: string | undefined): Language => {
   if (asked === 'en' || asked === 'zh') return asked
   throw new UsageError(`--lang ${asked}: it must be en or zh.`)
 }
-
-const version = (): string => createRequire(import.meta.url)('../package.json').version
 
 // `| head` has had enough
 process.stdout.on('error', () => process.exit(EXIT.unread))
