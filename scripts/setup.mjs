@@ -68,7 +68,14 @@ export const binOf = (name, command = name) => {
 // The build
 
 const sources = ['src', 'machines', 'tsdown.config.ts', 'tsconfig.json', 'package.json']
-const outputs = ['dist/index.mjs', 'dist/index.cjs', 'dist/index.d.mts', 'dist/index.d.cts', 'dist/cli.mjs']
+const outputs = [
+  'dist/index.mjs',
+  'dist/index.cjs',
+  'dist/index.d.mts',
+  'dist/index.d.cts',
+  'dist/inspect.mjs',
+  'dist/cli.mjs',
+]
 
 /** Builds unless every output is there and newer than every source. */
 export const ensureBuild = () => {
