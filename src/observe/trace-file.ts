@@ -183,18 +183,22 @@ const MEMBER = gzipSync('').subarray(0, 10)
 /** The last batch lies within so many bytes. */
 const TAIL_BYTES = 2 * WAITING_MAX
 
-/** Makes a member that a crash tore whole again, as far as its lines can be read: nothing behind it could be. */
+/** Makes a member that a crash tore whole again, as far as it can be read: nothing behind it could be. */
 const mendPacked = (fd: number): void => {
   const { size } = fstatSync(fd)
   const start = Math.max(0, size - TAIL_BYTES)
   const tail = readAt(fd, start, size - start)
   const at = tail.lastIndexOf(MEMBER)
-  if (at < 0) return
+  if (at < 0) {
+    // not even that much was written of the first
+    if (size < MEMBER.length) ftruncateSync(fd, 0)
+    return
+  }
   const member = tail.subarray(at)
   if (unpacked(member, constants.Z_FINISH) !== undefined) return
   const text = unpacked(member, constants.Z_SYNC_FLUSH) ?? ''
   ftruncateSync(fd, start + at)
-  writeSync(fd, gzipSync(text.slice(0, text.lastIndexOf('\n') + 1)))
+  writeSync(fd, gzipSync(`${text}\n`))
 }
 
 const unpacked = (member: Buffer, finishFlush: number): string | undefined => {

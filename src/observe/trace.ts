@@ -1,6 +1,7 @@
 /** Traces of links: writing them while they run, and reading the file again. */
 import { createReadStream } from 'node:fs'
 import { open } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
 import { constants, createGunzip } from 'node:zlib'
 import { eachLink, type Links } from './each-link.ts'
 import { openTrace, type TraceOptions } from './trace-file.ts'
@@ -30,12 +31,14 @@ export const traceTo = (file: string, links: Links, options?: TraceOptions): Tra
   return { close, [Symbol.asyncDispose]: close }
 }
 
+const PACKED_PIECE_BYTES = 4 * 1024
 const PACKED = Buffer.from([0x1f, 0x8b])
 
 /** Reads a trace, compressed or not. Rejects if there is no such file; what is wrong within it becomes a notice. */
 export const readTraceFile = async (file: string): Promise<Trace> => {
   const packed = await isPacked(file)
-  const stream = createReadStream(file)
+  // an error takes what was unpacked of its piece with it: small pieces lose little
+  const stream = createReadStream(file, packed ? { highWaterMark: PACKED_PIECE_BYTES } : {})
   // what was torn is read as far as it goes
   return readTrace(await textOf(packed ? stream.pipe(createGunzip({ finishFlush: constants.Z_SYNC_FLUSH })) : stream))
 }
@@ -50,14 +53,14 @@ const isPacked = async (file: string): Promise<boolean> => {
   }
 }
 
-const textOf = async (stream: AsyncIterable<Buffer>): Promise<string[]> => {
+/** What was read before an error counts. */
+const textOf = (stream: Readable): Promise<string[]> => {
   const decoder = new TextDecoder()
   const chunks: string[] = []
-  try {
-    for await (const chunk of stream) chunks.push(decoder.decode(chunk, { stream: true }))
-  } catch {
+  return new Promise((resolve) => {
+    stream.on('data', (chunk: Buffer) => chunks.push(decoder.decode(chunk, { stream: true })))
+    stream.on('end', () => resolve(chunks))
     // bytes that are no gzip: the line that they tear is noticed
-    chunks.push('…')
-  }
-  return chunks
+    stream.on('error', () => resolve([...chunks, '…']))
+  })
 }
