@@ -70,7 +70,7 @@ describe('a conversation', () => {
       [
         'hello',
         't:snap,rows:[[0,a,fake,0,1000000,1,-1,-1,1010000],[1,b,fake,0,1000000,1,-1,-1,1010000]],more:false',
-        't:delta,at:1767225600100,changes:[[0,7,1000002,1,REFUSED,-1,1000902]],added:[],gone:[]',
+        't:delta,at:1767225600100,changes:[[0,7,1000002,1,#,-1,1000902]],added:[],gone:[]',
         't:history,index:0,kept:[' +
           '{link:a,at:1000001,elapsedMs:1,from:resolving,event:endpoint.resolved,to:connecting,reason:endpoint.resolved,attempt:1,seq:1},' +
           '{link:a,at:1000002,elapsedMs:2,from:connecting,event:transport.lost,to:backoff,reason:refused,attempt:1,delayMs:900,seq:2}' +
@@ -81,9 +81,9 @@ describe('a conversation', () => {
         't:delta,at:1767225600200,changes:[[0,0,1000003,1,-1,12.3,1010003]],added:[[2,late,fake,0,1000000,1,-1,-1,1010000]],gone:[1]',
         't:tx,records:[[0,{link:a,at:1000003,elapsedMs:3,from:backoff,event:after backoffDelay,to:resolving,reason:after backoffDelay,attempt:1,seq:3}]],lost:0',
         't:delta,at:1767225601000,changes:[[0,0,1000003,1,-1,12.3,1010003]],added:[],gone:[]',
-        't:agg,counts:[2,0,0,0,0,0,0,0,0,0,0],rate:4,causes:[[REFUSED,1]]',
+        't:agg,counts:[2,0,0,0,0,0,0,0,0,0,0],rate:4,causes:[[#,1]]',
         't:done,n:1,error:This inspector only watches.',
-      ].map((text) => text.replace('REFUSED', refused)),
+      ].map((text) => text.replace('#', refused)),
     )
     client.socket.close()
     await client.closed
