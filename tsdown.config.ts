@@ -19,6 +19,7 @@ export default defineConfig([
       adapter: 'src/adapter/adapter.ts',
       onebot: 'src/adapter/onebot.ts',
       satori: 'src/adapter/satori.ts',
+      inspect: 'src/observe/inspect/index.ts',
       testing: 'src/testing/index.ts',
       stately: 'src/observe/stately.ts',
     },

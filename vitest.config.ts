@@ -15,7 +15,7 @@ const inRealTime = [
   'keeping/real-',
   'lab/',
   'net/',
-  'observe/stately-wire',
+  'observe/',
   'package/',
   'peers/',
   'signals',

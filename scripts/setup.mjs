@@ -73,6 +73,7 @@ const outputs = [
   'dist/index.cjs',
   'dist/index.d.mts',
   'dist/index.d.cts',
+  'dist/inspect.mjs',
   'dist/cli.mjs',
   'dist/visualizer/page.js',
 ]

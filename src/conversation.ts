@@ -65,6 +65,8 @@ export interface Conversation {
   readonly ear: Ear
   /** What was written on this transport. */
   readonly flight: Flight
+  /** Smoothed, in milliseconds; undefined until a probe was answered. */
+  readonly roundTripMs: number | undefined
   /** Says goodbye to the peer; `resumable` so that it keeps the session for whoever comes next. */
   close(resumable?: boolean): void
   /** Gives the transport up. */
@@ -95,6 +97,7 @@ class RunningConversation implements Conversation {
   readonly flight: Flight
   readonly pulse: Pulse
   readonly ear: Ear
+  roundTripMs: number | undefined
   readonly #ports: ConversationPorts
   readonly #endpoint: Endpoint
   readonly #session: SessionView
@@ -134,6 +137,9 @@ class RunningConversation implements Conversation {
       rhythm,
       waiting: () => this.flight.awaitsProof,
       probe: () => this.#probe(),
+      measured: (ms) => {
+        this.roundTripMs = ms
+      },
     }
     const excused = () => this.#isReported || !this.#isCaughtUp
     this.ear = { heard$: this.#heard$, inbound$, changed$, rhythm, excused }

@@ -58,6 +58,8 @@ export interface Pulse {
   /** Whether a message waits for its answer. */
   waiting(): boolean
   probe(): void
+  /** The smoothed round trip has changed. */
+  measured?(roundTripMs: number): void
 }
 
 export type Beat = { type: 'heartbeat.missed' } | { type: 'heartbeat.seen' }
@@ -174,7 +176,10 @@ export const heartbeat = (pulse: Pulse, clock: Clock, options: HeartbeatOptions)
       lastInboundAt = clock.now()
       if (!asked) return
       // what our own stall took is no part of the round trip
-      if (!stalled()) roundTrip = measure(roundTrip, lastInboundAt - asked.firstAt)
+      if (!stalled()) {
+        roundTrip = measure(roundTrip, lastInboundAt - asked.firstAt)
+        pulse.measured?.(roundTrip.meanMs)
+      }
       asked = undefined
       hasten()
       if (!missed) return

@@ -16,6 +16,7 @@ export type { Clock } from './clock.ts'
 export { type ErrorCode, HoldfastError, isHoldfastError } from './error.ts'
 export type { Explanation, LinkStatus } from './explain.ts'
 export { type FileStoreOptions, fileStore } from './file-store.ts'
+export { type Fleet, type FleetChange, type FleetOptions, fleet } from './fleet.ts'
 export { type HandOver, loadHandOver, saveHandOver } from './hand-over.ts'
 export {
   type CallOptions,
@@ -28,6 +29,9 @@ export {
   type SendOptions,
 } from './link.ts'
 export type { Recording, TransitionRecord } from './observe/recorder.ts'
+export { readTraceFile, type Tracing, traceTo } from './observe/trace.ts'
+export type { TraceOptions } from './observe/trace-file.ts'
+export { readTrace, type Trace, type TraceHeader, type TraceNotice } from './observe/trace-format.ts'
 export type { Deadlines, LinkOptions } from './options.ts'
 export type { Fate, SettledMessage } from './outbox/outbox.ts'
 export { Secret, secret } from './secret.ts'

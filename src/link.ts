@@ -17,7 +17,7 @@ import { Keeping } from './keeping.ts'
 import { endpointBook } from './net/endpoints.ts'
 import { http } from './net/request.ts'
 import { eventName, Recorder, type Recording, reasonOf, type TransitionRecord } from './observe/recorder.ts'
-import { type CheckedOptions, checkNumber, checkOptions, type LinkOptions } from './options.ts'
+import { type CheckedOptions, checkNumber, checkOptions, type Deadlines, type LinkOptions } from './options.ts'
 import {
   type Fate,
   Outbox,
@@ -99,7 +99,13 @@ export interface ContinuityRecord {
 /** One bot's connection. */
 export interface Link<In = unknown, Out = unknown, C extends Calls = Calls> extends AsyncIterable<In>, AsyncDisposable {
   readonly id: string
+  /** The name of its adapter. */
+  readonly adapterName: string
+  /** How long each step may take, in milliseconds. */
+  readonly deadlines: Deadlines
   readonly status: LinkStatus
+  /** The smoothed round trip of the present transport in milliseconds, or null until a probe was answered. */
+  readonly roundTripMs: number | null
   /** The status, replayed to new subscribers. Completes when the link has stopped; never errors. */
   readonly state$: Observable<LinkStatus>
   /**
@@ -388,6 +394,18 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
 
   get status(): LinkStatus {
     return this.#status
+  }
+
+  get adapterName(): string {
+    return this.#adapter.name
+  }
+
+  get deadlines(): Deadlines {
+    return this.#options.deadlines
+  }
+
+  get roundTripMs(): number | null {
+    return this.#runs.current.ports.conversation?.roundTripMs ?? null
   }
 
   get recording(): Recording {

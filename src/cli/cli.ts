@@ -1,11 +1,11 @@
 #!/usr/bin/env node
 /** The command line: reads the arguments, nothing else. */
-import { createRequire } from 'node:module'
 import { parseArgs } from 'node:util'
 import { type AdapterName, adapterNames } from '../doctor/adapters.ts'
 import { HoldfastError, isHoldfastError } from '../error.ts'
 import type { Language } from '../explain.ts'
 import { parseProxy } from '../net/proxy.ts'
+import { version } from '../version.ts'
 import { diagram, type Format, formats, machineNames } from './diagram.ts'
 import { doctor } from './doctor.ts'
 import { explainFault, faultCodes, isFaultCode } from './explain.ts'
@@ -13,6 +13,9 @@ import { hold, type Protocol, protocols } from './hold.ts'
 import { labFaults } from './lab/faults.ts'
 import { lab } from './lab/lab.ts'
 import { painter } from './print.ts'
+import { replay } from './replay.ts'
+import { top } from './top.ts'
+import { watch } from './watch.ts'
 
 /** 141 is what a shell reports of a program that nobody reads any more. */
 const EXIT = { well: 0, failed: 1, usage: 64, unread: 141 } as const
@@ -22,6 +25,11 @@ const USAGE = `holdfast keeps a chat bot's connection held.
   holdfast lab [fault …] [--once] [--json]     break a peer in nine ways and watch a bot survive
   holdfast hold onebot <ws-url> [options]      hold a OneBot v11 implementation (NapCat, Lagrange …)
   holdfast hold satori <ws-url> [options]      hold a Satori server
+  holdfast record onebot|satori <ws-url> --to FILE [options]
+                                               the same, and write a trace to the file
+  holdfast replay <file> [options]             print a trace as it happened
+  holdfast top <inspector-url> [options]       many links in the terminal, the worst first; q ends it
+  holdfast watch <inspector-url> [id]          the transitions of one link, or of all, and where they are
   holdfast doctor <url> [options]              examine the way to a peer, layer by layer: exit code 0 well,
                                                1 it works but something is wrong, 2 it does not work
   holdfast diagram [FILE] [options]            draw a machine of ours, or one that FILE exports (JavaScript, XState 5)
@@ -36,7 +44,14 @@ Options
   --format FORMAT    diagram: ${formats.join(', ')} (default: ${formats[0]})
   --export NAME      diagram: the name under which FILE exports the machine (default: default)
   --id NAME          the link's name in what is printed
-  --once             lab: do not wait for Enter between two faults
+  --inspect[=PORT]   hold, record, lab: open an inspector, and print its URL
+  --trace FILE       hold: write a trace, .hf.ndjson or .hf.ndjson.gz (default: what HOLDFAST_TRACE says)
+  --to FILE          record: where to
+  --speed N          replay: N times as fast; 0 does not wait (default: 1, and 0 if nobody looks)
+  --link ID          replay: only this link
+  --chrome FILE      replay: write Chrome trace events for Perfetto, and print nothing
+  --plain            top: one picture after another, for pipes
+  --once             lab: do not wait for Enter between two faults; top, watch: what there is now, and no more
   --json             one JSON object per line; doctor: one in all
   --lang en|zh       language of explanations (default: from LANG)
   --help, --version
@@ -49,6 +64,8 @@ class UsageError extends Error {}
 const readArguments = () => {
   try {
     return parseArgs({
+      // the one option that may stand with or without a value
+      args: process.argv.slice(2).map((each) => (each === '--inspect' ? '--inspect=0' : each)),
       allowPositionals: true,
       options: {
         once: { type: 'boolean', default: false },
@@ -60,6 +77,13 @@ const readArguments = () => {
         machine: { type: 'string' },
         format: { type: 'string' },
         export: { type: 'string' },
+        inspect: { type: 'string' },
+        trace: { type: 'string' },
+        to: { type: 'string' },
+        speed: { type: 'string' },
+        link: { type: 'string' },
+        chrome: { type: 'string' },
+        plain: { type: 'boolean', default: false },
         'token-env': { type: 'string' },
         help: { type: 'boolean', short: 'h', default: false },
         version: { type: 'boolean', default: false },
@@ -75,11 +99,15 @@ type Values = ReturnType<typeof readArguments>['values']
 const run = async (): Promise<number> => {
   const { values, positionals } = readArguments()
   const [command, ...rest] = positionals
-  if (values.version) return print(`${version()}\n`)
+  if (values.version) return print(`${version}\n`)
   if (values.help || command === 'help') return print(USAGE)
   const language = languageOf(values.lang)
   if (command === 'lab') return runLab(rest, values, language)
   if (command === 'hold') return runHold(rest, values, language)
+  if (command === 'record') return runRecord(rest, values, language)
+  if (command === 'replay') return runReplay(rest, values, language)
+  if (command === 'top') return runTop(rest, values, language)
+  if (command === 'watch') return runWatch(rest, values, language)
   if (command === 'doctor') return runDoctor(rest, values, language)
   if (command === 'diagram') return runDiagram(rest, values, language)
   if (command === 'explain') return runExplain(rest, language)
@@ -91,11 +119,14 @@ const print = (text: string): number => {
   return EXIT.well
 }
 
-const runLab = async (only: string[], { once, json }: Values, language: Language): Promise<number> => {
+const runLab = async (only: string[], values: Values, language: Language): Promise<number> => {
   const stranger = only.find((name) => !labFaults.some((fault) => fault.name === name))
   if (stranger !== undefined) throw new UsageError(`"${stranger}" is not a fault of the lab.`)
+  const { once, json } = values
   const alone = once || json || !process.stdin.isTTY
-  const good = await lab({ once: alone, json, language, only }, process.stdout, painter(process.stdout))
+  // a person who sits before it wants to see it; a script has to ask
+  const inspect = portFrom(values.inspect ?? (alone ? undefined : '0'))
+  const good = await lab({ once: alone, json, language, only, inspect }, process.stdout, painter(process.stdout))
   return good ? EXIT.well : EXIT.failed
 }
 
@@ -103,11 +134,39 @@ const runHold = async ([protocol, url]: string[], values: Values, language: Lang
   if (!isProtocol(protocol)) throw new UsageError(`Say which protocol the peer speaks: ${protocols.join(' or ')}.`)
   if (url === undefined) throw new UsageError(`Say where the peer is, such as ws://127.0.0.1:3001/.`)
   const token = tokenFrom(values['token-env'])
-  await hold(
-    { protocol, url, token, id: values.id, json: values.json, language },
-    process.stdout,
-    painter(process.stdout),
-  )
+  const { id, json, trace } = values
+  const inspect = portFrom(values.inspect)
+  await hold({ protocol, url, token, id, json, language, inspect, trace }, process.stdout, painter(process.stdout))
+  return EXIT.well
+}
+
+const runRecord = (rest: string[], values: Values, language: Language): Promise<number> => {
+  if (values.to === undefined) throw new UsageError('Say where to: --to bot.hf.ndjson')
+  return runHold(rest, { ...values, trace: values.to }, language)
+}
+
+const runReplay = async ([file, ...rest]: string[], values: Values, language: Language): Promise<number> => {
+  if (file === undefined || rest.length > 0) throw new UsageError('Say which trace: one file.')
+  const { json, link, chrome } = values
+  const speed = Number(values.speed ?? (process.stdout.isTTY && !json ? 1 : 0))
+  if (!(speed >= 0 && speed <= SPEED_MAX)) throw new UsageError(`--speed: it must be a number from 0 to ${SPEED_MAX}.`)
+  const notice = (text: string) => process.stderr.write(`${text}\n`)
+  await replay({ file, speed, json, link, chrome, language }, process.stdout, notice, painter(process.stdout))
+  return EXIT.well
+}
+
+const runTop = async ([url, ...rest]: string[], values: Values, language: Language): Promise<number> => {
+  if (url === undefined || rest.length > 0) throw new UsageError(WHICH_INSPECTOR)
+  const { json, once } = values
+  const plain = values.plain || !process.stdout.isTTY
+  await top({ url, json, once, plain, language }, process.stdout, painter(process.stdout))
+  return EXIT.well
+}
+
+const runWatch = async ([url, id, ...rest]: string[], values: Values, language: Language): Promise<number> => {
+  if (url === undefined || rest.length > 0) throw new UsageError(WHICH_INSPECTOR)
+  const { json, once } = values
+  await watch({ url, id, json, once, language }, process.stdout, painter(process.stdout))
   return EXIT.well
 }
 
@@ -153,6 +212,15 @@ const leave = async (code: number): Promise<never> => {
 }
 
 const isFormat = (name: string): name is Format => (formats as readonly string[]).includes(name)
+const WHICH_INSPECTOR = 'Say which inspector: the URL that it printed, with its token, in quotes.'
+const SPEED_MAX = 1_000_000
+
+const portFrom = (asked: string | undefined): number | undefined => {
+  if (asked === undefined) return undefined
+  const port = /^\d+$/.test(asked) ? Number(asked) : Number.NaN
+  if (port <= 65_535) return port
+  throw new UsageError(`--inspect=${asked}: it must be a port, or nothing for any.`)
+}
 
 const isAdapter = (name: string): name is AdapterName => (adapterNames as readonly string[]).includes(name)
 
@@ -179,8 +247,6 @@ const languageOf = (asked: string | undefined): Language => {
   if (asked === 'en' || asked === 'zh') return asked
   throw new UsageError(`--lang ${asked}: it must be en or zh.`)
 }
-
-const version = (): string => createRequire(import.meta.url)('../package.json').version
 
 // `| head` has had enough
 process.stdout.on('error', () => process.exit(EXIT.unread))

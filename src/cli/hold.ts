@@ -2,7 +2,9 @@
 import { onebot } from '../adapter/onebot.ts'
 import { satori } from '../adapter/satori.ts'
 import type { Language } from '../explain.ts'
-import { connect, type Link } from '../link.ts'
+import { type Fleet, fleet } from '../fleet.ts'
+import type { Link } from '../link.ts'
+import { inspect } from '../observe/inspect/index.ts'
 import { secret } from '../secret.ts'
 import { type Paint, transitionLine } from './print.ts'
 
@@ -14,14 +16,19 @@ export interface HoldOptions {
   readonly url: string
   readonly token: string | undefined
   readonly id: string | undefined
+  /** Open an inspector on this port; 0 for any. */
+  readonly inspect: number | undefined
+  /** Write a trace. Undefined: what HOLDFAST_TRACE says. */
+  readonly trace: string | undefined
   readonly json: boolean
   readonly language: Language
 }
 
 /** Resolves when the link has stopped, because a signal asked for it. Throws HoldfastError on a wrong URL or token. */
 export const hold = async (options: HoldOptions, out: NodeJS.WriteStream, paint: Paint): Promise<void> => {
-  const { json, language } = options
-  const link = start(options)
+  const { json, language, trace } = options
+  const held = fleet(trace === undefined ? {} : { trace })
+  const link = start(held, options)
   const say = (text: string) => out.write(`${text}\n`)
   link.transitions$.subscribe((record) => {
     say(json ? JSON.stringify(record) : transitionLine(record, record.elapsedMs, language, paint))
@@ -36,17 +43,26 @@ export const hold = async (options: HoldOptions, out: NodeJS.WriteStream, paint:
   const resume = () => link.resume()
   process.on('SIGINT', stop).on('SIGTERM', stop).on('SIGHUP', resume)
   try {
+    await using inspector = await startInspector(held, options.inspect)
+    // lines of JSON are for a program: what is for a person goes beside them
+    if (inspector) (json ? process.stderr : out).write(`${INSPECTOR[language]} ${inspector.url}\n`)
     await ended(link)
   } finally {
+    await held.stop({ drainMs: 0 })
     process.off('SIGINT', stop).off('SIGTERM', stop).off('SIGHUP', resume)
   }
 }
 
-const start = ({ protocol, url, token, id }: HoldOptions): Link => {
+const INSPECTOR = { en: 'Inspector:', zh: '检查器：' } as const
+
+const startInspector = (held: Fleet, port: number | undefined) =>
+  port === undefined ? undefined : inspect(held, { port, control: true })
+
+const start = (held: Fleet, { protocol, url, token, id }: HoldOptions): Link => {
   const named = id === undefined ? {} : { id }
   const hidden = token === undefined ? undefined : secret(token)
-  if (protocol === 'satori') return connect(satori({ url, ...(hidden && { token: hidden }) }), named) as Link
-  return connect(onebot({ url, ...(hidden && { accessToken: hidden }) }), named) as Link
+  if (protocol === 'satori') return held.add(satori({ url, ...(hidden && { token: hidden }) }), named) as Link
+  return held.add(onebot({ url, ...(hidden && { accessToken: hidden }) }), named) as Link
 }
 
 const ended = (link: Link): Promise<void> =>

@@ -50,6 +50,7 @@ test('HF-H3 no file is longer than 600 lines, and none has a name that says noth
  * what an adapter is, and never which.
  */
 const layers = [
+  'version',
   'clock',
   'rate',
   'secret',
@@ -84,9 +85,11 @@ const layers = [
   'keeping',
   'link',
   'signals',
+  'observe/trace-format',
+  'observe/trace-file',
   'fleet',
-  'observe',
   'diagram',
+  'observe',
   'index',
   'testing',
   'doctor',

@@ -1,9 +1,11 @@
 /** `holdfast lab`: a bot with default settings is held against a peer that we break in nine ways. */
 import { createInterface } from 'node:readline/promises'
 import type { Language } from '../../explain.ts'
+import { fleet } from '../../fleet.ts'
 import { type Paint, seconds, table, transitionLine } from '../print.ts'
 import { type LabFault, labFaults } from './faults.ts'
 import { measure, type Outcome } from './measure.ts'
+import { openPlayground } from './playground.ts'
 
 export interface LabOptions {
   /** Do not wait for a person between two faults. */
@@ -12,12 +14,18 @@ export interface LabOptions {
   readonly language: Language
   /** Names of the faults to play; all if empty. */
   readonly only: readonly string[]
+  /** Open an inspector on this port, 0 for any: of the bot that is measured, and of one to play with. */
+  readonly inspect: number | undefined
 }
 
 const TEXT = {
   intro: {
     en: 'One bot with default settings, one peer in a process of its own, nine faults. The bot sends 5 messages a second.',
     zh: '一个默认设置的机器人，一个独立进程中的对端，九种故障。机器人每秒发送 5 条消息。',
+  },
+  inspector: {
+    en: 'The page of this lab, with a bot of its own that you can break:',
+    zh: '本实验的页面，含一个可供您破坏的机器人：',
   },
   next: { en: 'Enter: next fault · q: enough ', zh: '回车：下一个故障 · q：结束 ' },
   header: {
@@ -39,11 +47,16 @@ export const lab = async (options: LabOptions, out: NodeJS.WriteStream, paint: P
   }
   say(paint('bold', 'holdfast lab'))
   say(`${TEXT.intro[language]}\n`)
+  const bots = fleet({ trace: false })
+  await using playground = options.inspect === undefined ? undefined : await openPlayground(bots, options.inspect)
+  if (playground) process.stderr.write(`${TEXT.inspector[language]}\n  ${playground.url}\n\n`)
   const outcomes: Outcome[] = []
   for (const [index, fault] of chosen.entries()) {
     if (index > 0 && !options.once && !(await wantsMore(TEXT.next[language]))) break
     say(paint('bold', `${index + 1}/${chosen.length}  ${fault.title[language]}`))
-    const outcome = await measure(fault, (record) => say(transitionLine(record, record.elapsedMs, language, paint)))
+    const outcome = await measure(fault, bots, (record) =>
+      say(transitionLine(record, record.elapsedMs, language, paint)),
+    )
     outcomes.push(outcome)
     if (json) out.write(`${JSON.stringify(outcome)}\n`)
     say('')

@@ -3,7 +3,8 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { onebot } from '../../adapter/onebot.ts'
 import { realClock } from '../../clock.ts'
 import type { LinkStatus } from '../../explain.ts'
-import { connect, type Link, type Receipt } from '../../link.ts'
+import type { Fleet } from '../../fleet.ts'
+import type { Link, Receipt } from '../../link.ts'
 import type { TransitionRecord } from '../../observe/recorder.ts'
 import type { PeerRecord } from '../../testing/onebot-peer.ts'
 import type { LabFault, Stage } from './faults.ts'
@@ -33,11 +34,15 @@ const MESSAGE_EVERY_MS = 200
 const DEADLINE_MS = 60_000
 const SETTLE_MS = 700
 
-export const measure = async (fault: LabFault, show: (record: TransitionRecord) => void): Promise<Outcome> => {
+export const measure = async (
+  fault: LabFault,
+  bots: Fleet,
+  show: (record: TransitionRecord) => void,
+): Promise<Outcome> => {
   const received: PeerRecord[] = []
   const peer = await startPeerProcess({ token: TOKEN }, { onRecord: (record) => received.push(record) })
   if (fault.startsWithout) await peer.kill()
-  const link = connect(onebot({ url: peer.url, accessToken: TOKEN }), { id: fault.name })
+  const link = bots.add(onebot({ url: peer.url, accessToken: TOKEN }), { id: fault.name })
   const transitions: TransitionRecord[] = []
   link.transitions$.subscribe((record) => {
     transitions.push(record)
@@ -87,7 +92,7 @@ const play = async (fault: LabFault, peer: PeerProcess, link: Link): Promise<Tim
   return times
 }
 
-const waitUntil = (link: Link, condition: 'lost' | 'live' | 'parked'): Promise<void> =>
+export const waitUntil = (link: Link, condition: 'lost' | 'live' | 'parked'): Promise<void> =>
   new Promise((resolve, reject) => {
     const timer = realClock.setTimeout(() => settle(() => reject(new Error(`not ${condition} in time`))), DEADLINE_MS)
     const settle = (act: () => void) => {

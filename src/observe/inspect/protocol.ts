@@ -11,13 +11,27 @@ import type { TransitionRecord } from '../recorder.ts'
 
 export const PROTOCOL = 'holdfast-inspect/1'
 
+/** The page and the stream lie side by side: `http://host:port/` and `ws://host:port/stream`, below a path if mounted. */
+export const STREAM = 'stream'
+/** The page is opened as `http://host:port/#token=…`: what is in the fragment is in no log of any server or proxy. */
+export const TOKEN_KEY = 'token'
+
+/** A viewer that has not said its token by then is sent away. */
+export const AUTH_WITHIN_MS = 5_000
+export const VIEWERS_MAX = 16
+/** A bigger message of a viewer ends its connection. */
+export const MESSAGE_BYTES_MAX = 64 * 1024
+
 /** The latest state per link, ten times a second. */
 export const DELTA_EVERY_MS = 100
 export const AGG_EVERY_MS = 1_000
 export const SNAP_ROWS_MAX = 1_000
 export const TX_ROWS_MAX = 200
 
-/** An arrow of the chart as the page draws it. */
+/**
+ * An arrow of the chart as it is drawn: `from` and `to` are names as in docs/link.svg (`suspect`, not `degraded.suspect`),
+ * of states or of the frames around them (`attached`, `session`, `degraded`; `link` is the chart itself).
+ */
 export interface ArrowWords {
   readonly from: string
   readonly to: string
@@ -127,7 +141,10 @@ export interface Auth {
   readonly token: string
 }
 
-/** Whose transitions to send from now on; replaces what was subscribed before. */
+/**
+ * Whose transitions to send from now on; replaces what was subscribed before. A `history` comes for each link that was
+ * not, and indexes that are gone are passed over.
+ */
 export interface Subscribe {
   readonly t: 'sub'
   readonly indexes: readonly number[]
@@ -147,5 +164,5 @@ export interface Order {
 
 export type ViewerMessage = Auth | Subscribe | Order
 
-/** Close codes of the inspector. */
+/** Close codes of the inspector; 1001 when it closes. */
 export const CLOSE = { unauthorized: 4001, tooSlow: 4008, malformed: 4002 } as const

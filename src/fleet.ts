@@ -1,0 +1,134 @@
+/** Many links under their ids. A link that has stopped, however it came to that, has left. */
+import { type Observable, Subject } from 'rxjs'
+import { type Adapter, type Calls, describe, refuseUnknown } from './adapter/adapter.ts'
+import { HoldfastError, textOf } from './error.ts'
+import { guarded } from './guarded.ts'
+import { connect, type Link } from './link.ts'
+import { openTrace, type TraceFile } from './observe/trace-file.ts'
+import type { LinkOptions } from './options.ts'
+
+export interface FleetOptions {
+  /**
+   * A file that every transition of every link is written to: see `traceTo`. Default: what the environment variable
+   * HOLDFAST_TRACE names, if it is set; false for none.
+   */
+  readonly trace?: string | false
+}
+
+export interface FleetChange {
+  readonly kind: 'added' | 'removed'
+  readonly link: Link
+}
+
+export interface Fleet extends Iterable<Link>, AsyncDisposable {
+  readonly links: readonly Link[]
+  /** Links that come and go, as it happens; completes when the fleet has stopped. */
+  readonly changes$: Observable<FleetChange>
+  /**
+   * Starts a link, as `connect()` does. Without an id it is named after its adapter and numbered. Throws HoldfastError
+   * `bad-option` for an id that the fleet has, and `stopped` after `stop()`.
+   */
+  add<In, Out, C extends Calls>(adapter: Adapter<In, Out, C>, options?: LinkOptions): Link<In, Out, C>
+  get(id: string): Link | undefined
+  /** Stops the link; it leaves when it has stopped. Resolves then, and at once if there is no such link. */
+  remove(id: string, options?: { drainMs?: number }): Promise<void>
+  /** Stops all links, all at once. Resolves when nothing of them is left. */
+  stop(options?: { drainMs?: number }): Promise<void>
+}
+
+/** Throws HoldfastError `bad-option`, or `store-failed` if the trace file cannot be opened. */
+export const fleet = (options: FleetOptions = {}): Fleet => {
+  refuseUnknown(options, ['trace'], 'options of fleet()')
+  const { trace } = options
+  if (trace !== undefined && trace !== false && (typeof trace !== 'string' || trace === '')) {
+    throw new HoldfastError('bad-option', `trace is ${describe(trace)}; it must be the name of a file, or false.`)
+  }
+  return new RunningFleet(trace === undefined ? traceOfEnvironment() : trace ? openTrace(trace) : undefined)
+}
+
+/** Whoever set the variable is not who wrote the program: a file that cannot be opened must not keep the bot down. */
+const traceOfEnvironment = (): TraceFile | undefined => {
+  const file = process.env.HOLDFAST_TRACE
+  if (!file) return undefined
+  try {
+    return openTrace(file)
+  } catch (error) {
+    process.emitWarning(`HOLDFAST_TRACE: ${textOf(error)}`, 'HoldfastWarning')
+    return undefined
+  }
+}
+
+class RunningFleet implements Fleet {
+  readonly changes$: Observable<FleetChange>
+  readonly #changes$ = new Subject<FleetChange>()
+  readonly #links = new Map<string, Link>()
+  readonly #trace: TraceFile | undefined
+  #stopped: Promise<void> | undefined
+
+  constructor(trace: TraceFile | undefined) {
+    this.#trace = trace
+    this.changes$ = guarded(this.#changes$, (error) =>
+      process.emitWarning(`A listener of changes$ threw ${textOf(error)}.`, 'HoldfastWarning'),
+    )
+  }
+
+  get links(): readonly Link[] {
+    return [...this.#links.values()]
+  }
+
+  add<In, Out, C extends Calls>(adapter: Adapter<In, Out, C>, options: LinkOptions = {}): Link<In, Out, C> {
+    if (this.#stopped) throw new HoldfastError('stopped', 'The fleet was stopped: it takes no more links.')
+    const id = options?.id ?? this.#freeId(adapter?.name)
+    if (this.#links.has(id)) {
+      throw new HoldfastError('bad-option', `The fleet has a link "${id}" already; ids are unique: choose another.`)
+    }
+    const link = connect(adapter, { ...options, id })
+    const held = link as Link
+    this.#links.set(id, held)
+    this.#trace?.follow(held)
+    this.#changes$.next({ kind: 'added', link: held })
+    link.state$.subscribe({ complete: () => this.#left(held) })
+    return link
+  }
+
+  /** Four random digits, as a link alone has them, would meet again among a few hundred. */
+  #freeId(name: string): string {
+    let number = this.#links.size + 1
+    while (this.#links.has(`${name}-${number}`)) number++
+    return `${name}-${number}`
+  }
+
+  #left(link: Link): void {
+    this.#links.delete(link.id)
+    this.#changes$.next({ kind: 'removed', link })
+  }
+
+  get(id: string): Link | undefined {
+    return this.#links.get(id)
+  }
+
+  async remove(id: string, options?: { drainMs?: number }): Promise<void> {
+    await this.#links.get(id)?.stop(options)
+  }
+
+  stop(options?: { drainMs?: number }): Promise<void> {
+    // asked again: only the links that are left have something to hear
+    const links = Promise.all(this.links.map((link) => link.stop(options)))
+    this.#stopped ??= this.#end(links)
+    return this.#stopped
+  }
+
+  async #end(links: Promise<unknown>): Promise<void> {
+    await links
+    this.#changes$.complete()
+    await this.#trace?.close()
+  }
+
+  [Symbol.iterator](): Iterator<Link> {
+    return this.links[Symbol.iterator]()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+}

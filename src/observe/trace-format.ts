@@ -1,0 +1,126 @@
+/**
+ * A trace as text: one JSON object per line, first a header, then transitions. Plain: no module of Node and nothing that
+ * runs but JSON, so the page reads traces with this very file.
+ */
+import type { TransitionRecord } from './recorder.ts'
+
+/** The first line, and again wherever a process began to write to the same file. */
+export interface TraceHeader {
+  /** The version of the format. */
+  readonly holdfast: 1
+  /** The version of the library that wrote it. */
+  readonly version: string
+  /** A hash of the chart: traces of the same chart have the same states and arrows. */
+  readonly machine: string
+  /** Milliseconds since 1970. */
+  readonly at: number
+  /** How secrets were kept out: `at-source`, before anything was recorded. */
+  readonly redaction: string
+}
+
+/** Something about the file that a reader should know. */
+export interface TraceNotice {
+  /**
+   * - `no-header` the file begins with something else: what `hold --json` printed, or a part of a trace
+   * - `damaged`   this line is none of a trace, and was left out
+   * - `torn`      the last line is incomplete, as a crash leaves it, and was left out
+   * - `lost`      so many transitions were not written, because the disk did not keep up
+   */
+  readonly kind: 'no-header' | 'damaged' | 'torn' | 'lost'
+  /** From 1. */
+  readonly line: number
+  /** Of `lost`. */
+  readonly count?: number
+}
+
+export interface Trace {
+  readonly headers: readonly TraceHeader[]
+  /** In the order of the file. */
+  readonly records: readonly TransitionRecord[]
+  readonly notices: readonly TraceNotice[]
+}
+
+/** Reads what can be read. Never throws: whatever is wrong with the file becomes a notice. */
+export const readTrace = (chunks: string | Iterable<string>): Trace => {
+  const lines = (typeof chunks === 'string' ? chunks : [...chunks].join('')).split('\n')
+  const headers: TraceHeader[] = []
+  const records: TransitionRecord[] = []
+  const notices: TraceNotice[] = []
+  let isFirst = true
+  for (const [index, text] of lines.entries()) {
+    if (text.trim() === '') continue
+    const line = index + 1
+    const entry = readObject(text)
+    const header = entry && readHeader(entry)
+    const record = entry && readRecord(entry)
+    if (isFirst && !header) notices.push({ kind: 'no-header', line })
+    isFirst = false
+    if (header) headers.push(header)
+    else if (record) records.push(record)
+    else if (isCount(entry?.lost)) notices.push({ kind: 'lost', line, count: entry.lost })
+    else notices.push({ kind: line === lines.length ? 'torn' : 'damaged', line })
+  }
+  return { headers, records, notices }
+}
+
+type Entry = Readonly<Record<string, unknown>>
+
+const readObject = (text: string): Entry | undefined => {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Entry) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const readHeader = ({ holdfast, version, machine, at, redaction }: Entry): TraceHeader | undefined =>
+  holdfast === 1 && isText(version) && isText(machine) && isTime(at) && isText(redaction)
+    ? { holdfast, version, machine, at, redaction }
+    : undefined
+
+/** Field by field, so that nothing else comes in with it. */
+const readRecord = (entry: Entry): TransitionRecord | undefined => {
+  const { link, seq, at, elapsedMs, from, event, to, reason, detail, attempt, role, delayMs } = entry
+  if (!isText(link) || !isText(event) || !isText(reason) || !isState(from) || !isState(to)) return undefined
+  if (!isCount(seq) || !isTime(at) || !isTime(elapsedMs) || !isCount(attempt)) return undefined
+  return {
+    link,
+    seq,
+    at,
+    elapsedMs,
+    from: from as TransitionRecord['from'],
+    event,
+    to: to as TransitionRecord['to'],
+    reason,
+    ...(isText(detail) && { detail }),
+    attempt,
+    ...((role === 'successor' || role === 'predecessor') && { role }),
+    ...(isTime(delayMs) && { delayMs }),
+  }
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string'
+const isTime = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value)
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+/** Another version may have states that this one does not know; what is no name is no state. */
+const isState = (value: unknown): value is string => isText(value) && /^[a-z]+(\.[a-z]+)?$/.test(value)
+
+const WORDS = {
+  'no-header': {
+    en: 'there is no header: not a trace, or a part of one',
+    zh: '缺少文件头：不是轨迹文件，或仅为其一部分',
+  },
+  damaged: { en: 'damaged, and left out', zh: '已损坏，已忽略' },
+  torn: {
+    en: 'the last line is incomplete, as a crash leaves it, and was left out',
+    zh: '最后一行不完整（崩溃所致），已忽略',
+  },
+  lost: { en: 'transitions were not written: the disk did not keep up', zh: '条转换未写入：磁盘未能跟上' },
+} as const
+
+/** `line 12: damaged, and left out` */
+export const noticeText = ({ kind, line, count }: TraceNotice, language: 'en' | 'zh'): string => {
+  const words = count === undefined ? WORDS[kind][language] : `${count} ${WORDS[kind][language]}`
+  return language === 'zh' ? `第 ${line} 行：${words}` : `line ${line}: ${words}`
+}
