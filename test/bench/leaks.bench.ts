@@ -2,16 +2,18 @@
 import { spawn } from 'node:child_process'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { WebSocketServer } from 'ws'
 import { onebot } from '../../src/adapter/onebot.ts'
 import { connect, type Link } from '../../src/link.ts'
 import { startOnebotPeer } from '../../src/testing/onebot-peer.ts'
+import { Churn } from '../delivery/churn.ts'
 import { ms, type Report } from './report.ts'
 
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
 
-const RECONNECTS = 500
+const RECONNECTS = 1_000
+const VIRTUAL_RECONNECTS = 100_000
+const GROWTH_MAX = 5_000_000
 const WARM_UP = 50
 
 const heapBytes = async (): Promise<number> => {
@@ -44,20 +46,29 @@ const until = (link: Link, state: string): Promise<void> =>
     })
   })
 
-/** Welcomes everybody and remembers nothing: what the heap gains is the link's. */
+const PEER = `
+import { WebSocketServer } from 'ws'
+const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
+server.on('connection', (socket) =>
+  socket.send(JSON.stringify({ post_type: 'meta_event', meta_event_type: 'lifecycle', sub_type: 'connect' })))
+server.on('listening', () => process.send(server.address().port))
+process.on('message', () => { for (const socket of server.clients) socket.terminate() })
+process.on('disconnect', () => process.exit())
+`
+
+/** Welcomes everybody and remembers nothing, in a process of its own: what the heap gains is the link's. */
 const forgetfulPeer = async () => {
-  const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
-  server.on('connection', (socket) => {
-    socket.send(JSON.stringify({ post_type: 'meta_event', meta_event_type: 'lifecycle', sub_type: 'connect' }))
-  })
-  await new Promise((resolve) => server.once('listening', resolve))
-  const { port } = server.address() as { port: number }
+  const stdio: ['ignore', 'inherit', 'inherit', 'ipc'] = ['ignore', 'inherit', 'inherit', 'ipc']
+  const child = spawn(process.execPath, ['--input-type=module', '-e', PEER], { stdio })
+  const port = await new Promise<unknown>((resolve) => child.once('message', resolve))
   return {
     url: `ws://127.0.0.1:${port}/`,
-    cut: () => {
-      for (const socket of server.clients) socket.terminate()
+    cut: () => void child.send('cut'),
+    close: async () => {
+      const gone = new Promise((resolve) => child.once('exit', resolve))
+      child.disconnect()
+      await gone
     },
-    close: () => new Promise((resolve) => server.close(resolve)),
   }
 }
 
@@ -72,6 +83,7 @@ const reconnect = async (peer: { cut(): void }, link: Link, times: number) => {
 
 const manyReconnects = async (report: Report) => {
   const before = resources()
+  const listenersBefore = process.eventNames().reduce((sum, name) => sum + process.listenerCount(name), 0)
   const peer = await forgetfulPeer()
   const link = connect(onebot({ url: peer.url })) as Link
   await link.ready()
@@ -81,7 +93,7 @@ const manyReconnects = async (report: Report) => {
   const heapBefore = await heapBytes()
   await reconnect(peer, link, RECONNECTS)
   const grown = (await heapBytes()) - heapBefore
-  report(`${RECONNECTS} reconnects: heap growth`, `${Math.round(grown / 1024)} KiB`, '< 1 MB', grown < 1_000_000)
+  report(`${RECONNECTS} reconnects: heap growth`, `${Math.round(grown / 1024)} KiB`, '< 5 MB', grown < GROWTH_MAX)
   await settled()
   const same = resources() === held
   report(
@@ -93,7 +105,38 @@ const manyReconnects = async (report: Report) => {
   await link.stop()
   await peer.close()
   await new Promise((resolve) => setTimeout(resolve, 50))
+  const listeners = process.eventNames().reduce((sum, name) => sum + process.listenerCount(name), 0)
+  report(
+    'after stop(): listeners on the process',
+    String(listeners),
+    String(listenersBefore),
+    listeners === listenersBefore,
+  )
   report('after stop(): timers and sockets', resources() || 'none', before || 'none', resources() === before)
+}
+
+/** Lost and resumed, refused and moved, in virtual time. */
+const manyVirtualReconnects = async (report: Report) => {
+  const churn = new Churn()
+  await churn.clock.advance(100)
+  await churn.reconnect(2_000)
+  await churn.rest()
+  const [heapBefore, early] = [await heapBytes(), churn.left]
+  const begun = performance.now()
+  await churn.reconnect(VIRTUAL_RECONNECTS)
+  const took = performance.now() - begun
+  await churn.rest()
+  const grown = (await heapBytes()) - heapBefore
+  const what = `${VIRTUAL_RECONNECTS} reconnects in virtual time`
+  const { moved, resumed } = churn.done
+  console.log(`  ${what}: ${ms(took)}, ${moved} of them moves, ${resumed} resumes`)
+  report(`${what}: heap growth`, `${Math.round(grown / 1024)} KiB`, '< 5 MB', grown < GROWTH_MAX)
+  const [was, is] = [JSON.stringify(early), JSON.stringify(churn.left)]
+  report(`${what}: timers, listeners`, was === is ? 'as before' : `${was} -> ${is}`, 'as before', was === is)
+  await churn.stop()
+  const { timers, transports, abortListeners } = churn.left
+  const left = timers + transports + abortListeners
+  report(`${what}, then stop(): left`, String(left), '0', left === 0)
 }
 
 const stops = async (report: Report) => {
@@ -148,6 +191,7 @@ const exits = async (report: Report) => {
 
 export const bench = async (report: Report): Promise<void> => {
   await manyReconnects(report)
+  await manyVirtualReconnects(report)
   await stops(report)
   await exits(report)
 }
