@@ -1,7 +1,7 @@
 /**
  * What the peer remembers of us, kept from one transport to the next: whether there is something to resume, where, from
  * which position on, and when to give it up. A session that cannot be resumed must not hold a link up: after three
- * failed resumes, or when the host that it was to be resumed at is dead, the next welcome is a new one (R14, R39).
+ * failed resumes, or when the host that it was to be resumed at is dead, the next welcome is a new one (R39).
  */
 import type { Fault } from '../machines/fault.ts'
 import type { Cursor, Session, Welcome } from './adapter/adapter.ts'

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { type Plan, plans, type Report, run } from './run.ts'
 import type { DeliveryRule } from './verdicts.ts'
 
-const RUNS = 300
+const RUNS = 600
 const SEED = 20_261_121
 
 export const runsAsked = Number(process.env.HF_RUNS ?? RUNS)
