@@ -19,6 +19,8 @@ export default defineConfig([
       adapter: 'src/adapter/adapter.ts',
       onebot: 'src/adapter/onebot.ts',
       satori: 'src/adapter/satori.ts',
+      discord: 'src/adapter/discord.ts',
+      qq: 'src/adapter/qq.ts',
       testing: 'src/testing/index.ts',
     },
     clean: true,
