@@ -7,7 +7,16 @@
  * each line that Koishi logs. Ends when its input ends.
  */
 
+const Module = require('node:module')
 const { createInterface } = require('node:readline')
+
+// Koishi brings Satori 4, which the adapter asks for; beside it lies the Satori 3 of the Satori server.
+const resolve = Module._resolveFilename
+Module._resolveFilename = function (name, parent, ...rest) {
+  const isOurs = name === '@satorijs/core' && parent?.filename.includes('/@satorijs/adapter-qq/')
+  return resolve.call(this, isOurs ? 'koishi' : name, parent, ...rest)
+}
+
 const { Context, Logger, Universal } = require('koishi')
 const { default: Http } = require('@koishijs/plugin-http')
 const { QQBot } = require('@satorijs/adapter-qq')
