@@ -45,8 +45,8 @@ export interface GatewayRules {
   resume(id: string): JsonObject
   /** What to resume next time, of a READY that is well-formed. */
   sessionOf(ready: JsonObject): Welcome['session']
-  /** The platform would still resume the session, but it is too old to be of use. */
-  isTooOld?(id: string): boolean
+  /** The platform would still resume the session in so many milliseconds, but then it is too old to be of use. */
+  isTooOld?(id: string, inMs: number): boolean
   readonly closes: CloseTable
 }
 
@@ -73,6 +73,9 @@ export const COMING_BACK = 4200
 /** Discord asks for 1 to 5 s before the next attempt; the backoff adds its own part. */
 const INVALID_SESSION_WAIT_MS = 1_000
 
+/** After a goodbye we are back within so many milliseconds: the longest wait of the backoff. */
+const BACK_MS = 120_000
+
 const SESSION_ID_MAX = 256
 
 export const gatewayDialogue = (io: Io<GatewayEvent>, rules: GatewayRules): Dialogue => {
@@ -82,7 +85,7 @@ export const gatewayDialogue = (io: Io<GatewayEvent>, rules: GatewayRules): Dial
   /** Of the last dispatch of this session that we know of. */
   let last: number | null = earlier !== undefined && typeof cursor === 'number' ? cursor : null
 
-  const isTooOld = () => id !== undefined && rules.isTooOld?.(id) === true
+  const isTooOld = (inMs: number) => id !== undefined && rules.isTooOld?.(id, inMs) === true
   const beat = () => JSON.stringify({ op: OP.HEARTBEAT, d: last })
   const loseSession = (detail: string, wait: { retryAfterMs?: number } = {}) =>
     io.fail('session-lost', { detail, ...wait })
@@ -93,7 +96,7 @@ export const gatewayDialogue = (io: Io<GatewayEvent>, rules: GatewayRules): Dial
     io.heartbeat({ everyMs })
     if (phase !== 'greeting') return 'taken'
     phase = 'asked'
-    if (isTooOld()) loseSession('the session is too old to be resumed')
+    if (isTooOld(0)) loseSession('the session is too old to be resumed')
     else if (earlier === undefined) io.send(JSON.stringify({ op: OP.IDENTIFY, d: rules.identify() }))
     else io.send(JSON.stringify({ op: OP.RESUME, d: { ...rules.resume(earlier), seq: last ?? 0 } }))
     return 'taken'
@@ -132,7 +135,7 @@ export const gatewayDialogue = (io: Io<GatewayEvent>, rules: GatewayRules): Dial
   }
 
   const leave = () => {
-    if (isTooOld()) loseSession('the peer wants us to reconnect, and the session is too old to be resumed')
+    if (isTooOld(BACK_MS)) loseSession('the peer wants us to reconnect, and the session is too old to be resumed')
     else io.leaving('the peer wants us to reconnect (op 7)')
   }
 
@@ -159,7 +162,7 @@ export const gatewayDialogue = (io: Io<GatewayEvent>, rules: GatewayRules): Dial
     },
     closed: (code) => {
       const meaning = Object.hasOwn(rules.closes, code) ? rules.closes[code] : undefined
-      return isTooOld() && sequelOf(meaning) === 'resume' ? 'session-lost' : meaning
+      return isTooOld(BACK_MS) && sequelOf(meaning) === 'resume' ? 'session-lost' : meaning
     },
     probe: beat,
   }
@@ -199,10 +202,17 @@ export interface Gate {
 export const gate = (url: string, ask: AskGateway | undefined, where: string, starts: Starts): Gate => {
   const { budget, bucket } = starts
   const known = { url }
+  const { protocol } = new URL(url)
   const heed = async () => {
     const answer = asObject(await ask?.())
     checkTarget(answer, `the answer of ${where}`)
-    known.url = String(answer?.url)
+    const named = new URL(String(answer?.url))
+    // the token goes there: what was encrypted stays encrypted (threat T4)
+    if (named.protocol !== protocol) {
+      const got = `The url of the answer of ${where} begins with "${named.protocol}"`
+      throw new HoldfastError('bad-option', `${got}; it must be "${protocol}", as of the known endpoint.`)
+    }
+    known.url = named.href
     const limit = asObject(answer?.session_start_limit)
     if (!limit) return
     await budget.serverSays({

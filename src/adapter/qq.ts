@@ -115,7 +115,7 @@ const rulesOf = (
     identify: () => ({ token, intents, shard }),
     resume: (id) => ({ token, session_id: splitId(id).name }),
     sessionOf: ({ session_id }) => ({ id: `${session_id}@${clock.wall()}` }),
-    isTooOld: (id) => clock.wall() - splitId(id).since >= SESSION_MAX_MS,
+    isTooOld: (id, inMs) => clock.wall() + inMs - splitId(id).since >= SESSION_MAX_MS,
   }
 }
 

@@ -316,6 +316,7 @@ describe('session starts', () => {
     ['throws', async () => Promise.reject(new Error('HTTP 500'))],
     ['gives nothing', async () => undefined],
     ['gives no url', async () => ({ session_start_limit: {} })],
+    ['gives a place that is not encrypted', async () => ({ url: 'ws://gateway.discord.gg/' })],
     ['gives a page', async () => ({ url: 'https://discord.com/' })],
   ])('wait when the function that asks Discord %s', async (_what, gateway) => {
     const budget = memoryBudget()

@@ -46,6 +46,8 @@ export class GatewayPlatform {
   token: string
   /** How often the HTTP side gave a token out: `POST /app/getAppAccessToken`. */
   tokensGiven = 0
+  /** What was posted to the HTTP side: the path, and the body as it came. */
+  readonly posted: { readonly path: string; readonly body: JsonObject | undefined }[] = []
   /** What `GET /gateway/bot` says is left. */
   startsLeft = 1_000
   readonly #config: PlatformConfig
@@ -206,9 +208,16 @@ export class GatewayPlatform {
         return { access_token: this.token, expires_in: '7200' }
       },
     }
+    if (request.method === 'POST') void this.#notePost(path, request)
     const answer = answers[path]
     response.writeHead(answer ? 200 : 404, { 'Content-Type': 'application/json' })
     response.end(JSON.stringify(answer?.() ?? { message: 'not found', code: 404 }))
+  }
+
+  async #notePost(path: string, request: IncomingMessage): Promise<void> {
+    let body = ''
+    for await (const chunk of request) body += chunk
+    this.posted.push({ path, body: readObject(body) })
   }
 }
 
