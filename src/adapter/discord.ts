@@ -96,18 +96,19 @@ export const discord = (options: DiscordOptions): Adapter<GatewayEvent, DiscordC
   checkAsk(gateway, where)
   const access = credential(token, 'discord({ token })')
   const budget = options.budget ?? ownBudget(access)
-  const gates = gate(url, gateway, 'discord({ gateway })', { budget, bucket: shard[0] })
+  const place = { url, ask: gateway, where: 'discord({ gateway })' }
+  const known = gate({ ...place, access, budget, bucket: shard[0] })
   const hosts = resumeHosts(url)
   return {
     name: 'discord',
     target: async (context) => {
       const { token, ...expiry } = await access.get(context)
       const renewal = access.isRenewable ? { renewable: true } : {}
-      return { url: spoken(gates.url), secrets: [token], ...expiry, ...renewal }
+      return { url: spoken(known.url), secrets: [token], ...expiry, ...renewal }
     },
     dialogue: (io) => gatewayDialogue(io, rulesOf(options, access.latest)),
     encode,
-    starts: gates.starts,
+    starts: known.starts,
     ...(hosts && { resumeHosts: hosts }),
     resumableClose: COMING_BACK,
     pace: PACE,
@@ -129,7 +130,7 @@ const rulesOf = (
   resume: (session_id) => ({ token, session_id }),
   sessionOf: ({ session_id, resume_gateway_url: at }) => ({
     id: String(session_id),
-    ...(typeof at === 'string' && URL.canParse(at) ? { endpoint: spoken(at) } : {}),
+    ...(isPlace(at) && { endpoint: `${at}${at.includes('?') ? '&' : '?'}${SPOKEN}` }),
   }),
 })
 
@@ -143,13 +144,20 @@ const ownBudget = ({ isRenewable, latest = '' }: Credential): SessionBudget => {
   )
 }
 
-/** The same URL, with the version and the encoding that are spoken here. */
+/** The version and the encoding, for the query of whatever URL is dialed. */
+const SPOKEN = 'v=10&encoding=json'
+
 const spoken = (url: string): string => {
   const own = new URL(url)
-  own.searchParams.set('v', '10')
-  own.searchParams.set('encoding', 'json')
+  for (const [name, value] of new URLSearchParams(SPOKEN)) own.searchParams.set(name, value)
   return own.href
 }
+
+const PLACE_LENGTH_MAX = 2_048
+
+/** Whether a place to resume at is worth keeping. It is kept as it came: the link judges it before it dials. */
+const isPlace = (at: unknown): at is string =>
+  typeof at === 'string' && at.length <= PLACE_LENGTH_MAX && URL.canParse(at)
 
 /** Discord's own hosts, unless the user sent us elsewhere: a peer on this machine may name itself, and no other may. */
 const resumeHosts = (url: string): string[] | undefined => {

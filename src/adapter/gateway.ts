@@ -4,7 +4,8 @@
  */
 import { type Fault, type FaultCode, kindOf } from '../../machines/fault.ts'
 import type { SessionBudget } from '../budget.ts'
-import { HoldfastError } from '../error.ts'
+import { HoldfastError, textOf } from '../error.ts'
+import { scrubber } from '../secret.ts'
 import {
   checkTarget,
   type Dialogue,
@@ -15,6 +16,7 @@ import {
   type Verdict,
   type Welcome,
 } from './adapter.ts'
+import type { Credential } from './credential.ts'
 import { asObject, type JsonObject, readObject } from './json.ts'
 
 /** An event as the platform sent it, `READY` and `RESUMED` among them. */
@@ -195,41 +197,42 @@ export interface Gate {
   readonly starts: RationedStarts
 }
 
+interface GateOptions {
+  /** Dialed until `ask` has named another place. */
+  readonly url: string
+  readonly ask: AskGateway | undefined
+  /** Names `ask` in errors. */
+  readonly where: string
+  readonly access: Credential
+  readonly budget: SessionBudget
+  readonly bucket: number
+}
+
 /**
  * `ask` is asked when a session is to be started, before the start is reserved: so a bot whose starts were used up
- * elsewhere learns it in time. A resume does not depend on it. `where` names the option in errors.
+ * elsewhere learns it in time. A resume does not depend on it.
  */
-export const gate = (url: string, ask: AskGateway | undefined, where: string, starts: Starts): Gate => {
-  const { budget, bucket } = starts
-  const known = { url }
-  const { protocol } = new URL(url)
-  const heed = async () => {
-    const answer = asObject(await ask?.())
-    checkTarget(answer, `the answer of ${where}`)
-    const named = new URL(String(answer?.url))
-    // the token goes there: what was encrypted stays encrypted (threat T4)
-    if (named.protocol !== protocol) {
-      const got = `The url of the answer of ${where} begins with "${named.protocol}"`
-      throw new HoldfastError('bad-option', `${got}; it must be "${protocol}", as of the known endpoint.`)
-    }
-    known.url = named.href
-    const limit = asObject(answer?.session_start_limit)
-    if (!limit) return
+export const gate = ({ url, ask, where, access, budget, bucket }: GateOptions): Gate => {
+  let known = url
+  const heed = async (ask: AskGateway) => {
+    const answer = checkAnswer(await attempt(ask, where, access), url, where)
+    known = answer.url
+    const { remaining, reset_after, max_concurrency } = asObject(answer.session_start_limit) ?? {}
     await budget.serverSays({
-      ...numberAs('remaining', limit.remaining),
-      ...numberAs('resetAfterMs', limit.reset_after),
-      ...numberAs('maxConcurrency', limit.max_concurrency),
+      ...numberAs('remaining', remaining),
+      ...numberAs('resetAfterMs', reset_after),
+      ...numberAs('maxConcurrency', max_concurrency),
     })
   }
   return {
     get url() {
-      return known.url
+      return known
     },
     starts: {
       bucket,
       budget: {
         reserve: async (bucket) => {
-          if (ask) await heed()
+          if (ask) await heed(ask)
           return budget.reserve(bucket)
         },
         refund: (ticket) => budget.refund(ticket),
@@ -240,9 +243,23 @@ export const gate = (url: string, ask: AskGateway | undefined, where: string, st
   }
 }
 
-interface Starts {
-  readonly budget: SessionBudget
-  readonly bucket: number
+/** What it throws becomes a fault that people read, and whoever asks the platform shows it the token. */
+const attempt = async (ask: AskGateway, where: string, { latest }: Credential): Promise<unknown> => {
+  try {
+    return await ask()
+  } catch (error) {
+    throw new Error(scrubber(latest === undefined ? [] : [latest])(`${where} failed: ${textOf(error)}`))
+  }
+}
+
+/** The token goes there: what was encrypted stays encrypted (threat T4). */
+const checkAnswer = (answer: unknown, known: string, where: string): GatewayAnswer => {
+  checkTarget(answer, `the answer of ${where}`)
+  const { url } = answer as GatewayAnswer
+  const [named, wanted] = [new URL(url).protocol, new URL(known).protocol]
+  if (named === wanted) return answer as GatewayAnswer
+  const got = `The url of the answer of ${where} begins with "${named}"`
+  throw new HoldfastError('bad-option', `${got}; it must be "${wanted}", as of the known endpoint.`)
 }
 
 const numberAs = (name: string, value: unknown) => (typeof value === 'number' ? { [name]: value } : {})

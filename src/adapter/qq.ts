@@ -90,17 +90,18 @@ export const qq = (options: QqOptions): Adapter<GatewayEvent, never> => {
   checkAsk(gateway, where)
   const access = credential(token, 'qq({ token })')
   const budget = options.budget ?? sessionBudget({ key: `qq:${appId}`, ...STARTS })
-  const gates = gate(url, gateway, 'qq({ gateway })', { budget, bucket: shard[0] })
+  const place = { url, ask: gateway, where: 'qq({ gateway })' }
+  const known = gate({ ...place, access, budget, bucket: shard[0] })
   return {
     name: 'qq',
     target: async (context) => {
       const { token, ...expiry } = await access.get(context)
       const renewal = access.isRenewable ? { renewable: true } : {}
-      return { url: gates.url, secrets: [token], ...expiry, ...renewal }
+      return { url: known.url, secrets: [token], ...expiry, ...renewal }
     },
     dialogue: (io) =>
       gatewayDialogue(io, rulesOf({ intents, shard, clock: options.clock ?? realClock }, access.latest)),
-    starts: gates.starts,
+    starts: known.starts,
     resumableClose: COMING_BACK,
   }
 }

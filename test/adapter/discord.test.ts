@@ -91,14 +91,22 @@ describe('the handshake', () => {
   it('ends with READY: what to resume next time, and where', () => {
     const own = greeted(adapter())
     const frame = ready('S1', { resume_gateway_url: 'wss://gateway-us-east1-b.discord.gg', user: { id: '1' } })
-    const session = { id: 'S1', endpoint: 'wss://gateway-us-east1-b.discord.gg/?v=10&encoding=json' }
+    const session = { id: 'S1', endpoint: 'wss://gateway-us-east1-b.discord.gg?v=10&encoding=json' }
     expect(own.tell(frame)).toEqual([
       ['welcome', { session }],
       ['deliver', frame, { id: '1', cursor: 1 }],
     ])
   })
 
-  it.each([undefined, null, 7, {}, '', 'not a url'])('takes %j for no place to resume at', (resume_gateway_url) => {
+  it.each([
+    undefined,
+    null,
+    7,
+    {},
+    '',
+    'not a url',
+    `wss://discord.gg/${'x'.repeat(2_048)}`,
+  ])('takes %j for no place to resume at', (resume_gateway_url) => {
     expect(greeted(adapter()).tell(ready('S1', { resume_gateway_url }))[0]).toEqual([
       'welcome',
       { session: { id: 'S1' } },
@@ -322,6 +330,12 @@ describe('session starts', () => {
     const budget = memoryBudget()
     await expect(adapter({ gateway: gateway as never, budget }).starts!.budget.reserve(0)).rejects.toThrow()
     expect(await budget.reserve()).toMatchObject({ waitMs: 0 })
+  })
+
+  it('T1: do not tell the token when the function that asks does', async () => {
+    const gateway = async () => Promise.reject(new Error(`401 for Bot ${TOKEN}`))
+    const asked = adapter({ gateway, budget: memoryBudget() }).starts!.budget.reserve(0)
+    await expect(asked).rejects.toThrow('discord({ gateway }) failed: Error: 401 for Bot ***')
   })
 
   it('T6: are not confused by what is no number', async () => {
