@@ -20,6 +20,8 @@ export default defineConfig([
       onebot: 'src/adapter/onebot.ts',
       satori: 'src/adapter/satori.ts',
       inspect: 'src/observe/inspect/index.ts',
+      discord: 'src/adapter/discord.ts',
+      qq: 'src/adapter/qq.ts',
       testing: 'src/testing/index.ts',
       stately: 'src/observe/stately.ts',
     },

@@ -227,6 +227,15 @@ export const faults = {
       '会再向提供函数索取一次；若新凭据仍被拒绝，请更正该函数，然后恢复连接。',
     ],
   ),
+  'setup-refused': row(
+    'fatal',
+    'person',
+    ['the platform does not allow what this bot asks for', '平台不允许该机器人请求的内容'],
+    [
+      'Correct what the detail names (intents, shard, version), or have the platform allow it, then resume the link.',
+      '更正详情中所指的内容（intents、分片、版本），或在平台开通相应权限，然后恢复连接。',
+    ],
+  ),
   'account-banned': row(
     'fatal',
     'person',

@@ -301,8 +301,9 @@ class RunningConversation implements Conversation {
   #probe(): void {
     const mark = `${PROBE}${++this.#probes}`
     try {
-      if (this.#ports.adapter.probe) this.#pipe?.send(this.#ports.adapter.probe(mark))
-      else this.#pipe?.ping(mark)
+      const probe = this.#dialogue?.probe?.(mark) ?? this.#ports.adapter.probe?.(mark)
+      if (probe === undefined) this.#pipe?.ping(mark)
+      else this.#pipe?.send(probe)
     } catch (error) {
       this.#blameAdapter(error)
     }

@@ -115,6 +115,8 @@ export interface Dialogue {
   frame(frame: Frame): Verdict
   /** What the peer's close code means, if this protocol says so. Otherwise the codes of RFC 6455 apply. */
   closed?(code: number, reason: string): FaultCode | undefined
+  /** The adapter's `probe`, for protocols whose question depends on what came over this transport. It is preferred. */
+  probe?(key: string): Frame
 }
 
 /** A message or call on its way out. */

@@ -248,6 +248,28 @@ describe('a probe of its own', () => {
     await end()
   })
 
+  it('may be the dialogue’s, which knows what came over its own transport', async () => {
+    const { keys, parts } = probing()
+    const dialogue = (io: Io<unknown>) => {
+      let last = 'nothing'
+      const frame = (raw: Frame) => {
+        last = String(raw)
+        return willing(io).frame(raw)
+      }
+      return { ...willing(io), frame, probe: () => `after ${last}` }
+    }
+    const { clock, network, end } = await hold({ ...parts, dialogue })
+    network.current!.frame('news')
+    await clock.advance(20_000)
+    network.current!.lose({ code: 'connection-lost' })
+    await clock.advance(20_000)
+    const [first, second] = network.transports.map(({ sent }) => sent)
+    expect(first!.slice(0, 2)).toEqual(['after nothing', 'after news'])
+    expect(second![0]).toBe('after nothing')
+    expect(keys).toEqual([])
+    await end()
+  })
+
   it('has a key that no message has, whatever keys users choose', async () => {
     const { keys, parts } = probing({ encode: (_message: unknown, key: string) => ({ frame: key, proof: 'answer' }) })
     const { clock, link, ios, end } = await hold(parts)

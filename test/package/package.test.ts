@@ -58,7 +58,9 @@ test('incident 4.9 loading everything keeps no process alive, and what is not ex
 const bot = `
 import { connect, HoldfastError, isHoldfastError, type Link, type LinkOptions, type LinkStatus, secret } from 'holdfast'
 import { type Adapter, defineAdapter } from 'holdfast/adapter'
+import { discord } from 'holdfast/discord'
 import { onebot } from 'holdfast/onebot'
+import { qq } from 'holdfast/qq'
 import { satori } from 'holdfast/satori'
 import { stately } from 'holdfast/stately'
 
@@ -69,6 +71,9 @@ export const state: LinkStatus['state'] = link.status.state
 export const define: (adapter: Adapter) => Adapter = defineAdapter
 export const second = () => connect(satori({ url: 'http://127.0.0.1:5140' }))
 export const bridge = stately([link], { send: (message) => console.log(message.type) })
+export const third = () => connect(discord({ token: secret('x'), intents: 513, shard: [0, 1] }))
+export const play = (text: string) => third().send({ op: 3, d: { status: text } })
+export const fourth = () => connect(qq({ appId: '1', token: async () => ({ token: 'x', expiresInMs: 7_200_000 }), intents: 1 }))
 export const run = async (signal: AbortSignal): Promise<void> => {
   const watch = link.state$.subscribe((status) => console.log(status.state, status.fault?.code))
   try {

@@ -115,6 +115,63 @@ export async function startOnebotApp(config: OnebotAppConfig): Promise<OnebotApp
   }
 }
 
+export interface DiscordClients extends RealProcess {
+  /** What the shard of this client emitted, oldest first: `ready`, `resumed`, `closed`, `error`, `dispatch` … */
+  events(client: number): readonly { readonly event: string; readonly more: unknown }[]
+  /** A command of a bot: `{ op: 3, d: presence }`. */
+  send(client: number, payload: object): void
+  /** Idle, Connecting, Resuming or Ready. */
+  status(client: number): Promise<string>
+}
+
+/** One real client for each gateway. */
+export async function startDiscordClients(config: { token: string; gateways: string[] }): Promise<DiscordClients> {
+  const clients = new LineProcess('discord-clients.cjs', config, 'started')
+  await clients.restart()
+  type Told = { client: number; event: string; more: unknown }
+  const said = () => clients.all<{ client: number; status: string }>('status')
+  return {
+    ...clients.controls(),
+    events: (client) => clients.all<Told>('shard').filter((told) => told.client === client),
+    send: (client, payload) => clients.tell({ send: { client, payload } }),
+    status: async (client) => {
+      const before = said().length
+      clients.tell({ status: client })
+      while (said().length === before) await new Promise((resolve) => setTimeout(resolve, 10))
+      return said().at(-1)!.status
+    },
+  }
+}
+
+export interface QqClients extends RealProcess {
+  statuses(client: number): readonly BotStatus[]
+  readonly logs: readonly string[]
+}
+
+export interface QqClientsConfig {
+  readonly token: string
+  readonly platforms: readonly { readonly gateway: string; readonly http: string }[]
+  readonly retryInterval: number
+}
+
+/** One real client for each platform. */
+export async function startQqClients(config: QqClientsConfig): Promise<QqClients> {
+  const clients = new LineProcess('qq-clients.cjs', config, 'started')
+  await clients.restart()
+  type Told = { client: number; status: BotStatus }
+  return {
+    ...clients.controls(),
+    statuses: (client) =>
+      clients
+        .all<Told>('bot')
+        .filter((told) => told.client === client)
+        .map(({ status }) => status),
+    get logs() {
+      return clients.all<string>('log')
+    },
+  }
+}
+
 /** A script that speaks JSON lines on its input and its output. */
 class LineProcess {
   readonly #script: string
