@@ -47,8 +47,13 @@ export class Choice {
     const { endpoint } = this.#session()
     if (endpoint === undefined || this.#resumeHosts.length === 0) return undefined
     const scheme = url.startsWith('wss:') ? 'wss' : 'ws'
-    const verdict = isAllowedEndpoint(endpoint, { hosts: this.#resumeHosts, scheme })
-    return verdict.allowed ? verdict.url : undefined
+    try {
+      const verdict = isAllowedEndpoint(endpoint, { hosts: this.#resumeHosts, scheme })
+      return verdict.allowed ? verdict.url : undefined
+    } catch {
+      // hosts that are no rule for this scheme allow nothing
+      return undefined
+    }
   }
 
   /** Under what name the governor knows the endpoint that was chosen last. */
@@ -65,7 +70,7 @@ export class Choice {
     const chosen = this.#chosen
     if (during !== 'connecting' && during !== 'handshaking') return undefined
     if (!chosen) return undefined
-    this.#session().failed(fault ?? { code: 'unknown' }, during === 'handshaking')
+    this.#session().failed(fault ?? { code: 'unknown' }, during === 'handshaking', chosen.suppliedByPeer)
     if (chosen.suppliedByPeer) return this.#session().endpoint === undefined ? NEXT_ENDPOINT_MS : undefined
     this.#book.failed(chosen.target.url)
     if (this.#choices > 1 && !this.#book.allFailedOnce()) return NEXT_ENDPOINT_MS

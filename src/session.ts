@@ -18,8 +18,11 @@ export interface SessionView {
   readonly endpoint: string | undefined
   /** Undefined if there is nothing to tell of it. */
   welcomed(welcome: Welcome): Continuity | undefined
-  /** An attempt ended before the welcome: `reached` says that it got as far as an open socket. */
-  failed(fault: Fault, reached: boolean): void
+  /**
+   * An attempt ended before the welcome: `reached` says that it got as far as an open socket, `named` that it went to the
+   * endpoint that the peer had named.
+   */
+  failed(fault: Fault, reached: boolean, named: boolean): void
   forget(): void
 }
 
@@ -87,12 +90,12 @@ export class LinkSession implements SessionView {
     this.#set({})
   }
 
-  failed(fault: Fault, reached: boolean): void {
+  failed(fault: Fault, reached: boolean, named: boolean): void {
     if (!this.isResumable) return
     if (reached) {
       this.#failedResumes++
       if (this.#failedResumes >= FAILED_RESUMES_MAX) this.forget()
-    } else if (this.endpoint !== undefined && !OURS.has(fault.code)) {
+    } else if (named && !OURS.has(fault.code)) {
       this.forget()
     } else {
       // with a network of ours that fails, the known endpoint and the peer's are tried in turn

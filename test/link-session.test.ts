@@ -148,6 +148,32 @@ describe('a session', () => {
     await end()
   })
 
+  test('that may not be resumed where the peer says is not lost when the known endpoint is down for a moment', async () => {
+    const { clock, gateway, got, end } = gatewayRig({ resumeHosts: ['elsewhere.test'] })
+    await clock.advance(100)
+    gateway.hosts[KNOWN] = 'refuses'
+    gateway.drop()
+    await clock.advance(3_000)
+    gateway.hosts[KNOWN] = 'fine'
+    await clock.advance(5_000)
+    expect(gateway.asked('identify')).toBe(1)
+    expect(got).toEqual(['<new>', '<recovered>'])
+    await end()
+  })
+
+  test('hosts that are no rule for the scheme of the target allow nothing, and harm nothing', async () => {
+    const { clock, gateway, link, end } = gatewayRig({ target: { url: 'ws://gateway.test/' } })
+    await clock.advance(100)
+    gateway.drop()
+    await clock.advance(5_000)
+    expect(link.status.state).toBe('live')
+    expect(gateway.dials.map(({ host, asked }) => [host, asked])).toEqual([
+      [KNOWN, 'identify'],
+      [KNOWN, 'resume'],
+    ])
+    await end()
+  })
+
   test('R34: ready() resolves when the link got in by a resume', async () => {
     const { clock, gateway, link, end } = gatewayRig()
     await clock.advance(100)
