@@ -1,31 +1,32 @@
 import { defineConfig } from 'vitest/config'
 
+const under = (names: string[]) => names.map((name) => `test/${name}*.test.ts`)
+
 /**
- * Tests that live in real time: sockets, processes, a browser, a network. They run one after another, after all others:
- * on a machine that is busy with something else their clocks would measure that.
+ * Tests of real processes, disks and packages: they take as long as those do, and nothing in them is timed closely, so two
+ * run side by side.
  */
-const inRealTime = [
+const ofProcesses = under([
   'adapter/satori-real',
   'budget-processes',
   'cli/',
   'diagram/browser',
   'diagram/mermaid',
   'docs/',
-  'doctor/',
   'keeping/real-',
-  'lab/',
-  'net/',
   'observe/',
   'package/',
   'peers/',
   'signals',
-  'store/processes',
   'store/full-disk',
-  'stall/',
-  'testing/',
-  'transport/',
-  'visualizer/',
-].map((name) => `test/${name}*.test.ts`)
+  'store/processes',
+])
+
+/**
+ * Tests that measure real time: sockets, a network, a page. They run one after another, after all others: on a machine
+ * that is busy with something else their clocks would measure that.
+ */
+const inRealTime = under(['doctor/', 'lab/', 'net/', 'stall/', 'testing/', 'transport/', 'visualizer/'])
 
 export default defineConfig({
   test: {
@@ -37,8 +38,18 @@ export default defineConfig({
         test: {
           name: 'virtual',
           include: ['test/**/*.test.ts'],
-          exclude: ['**/node_modules/**', ...inRealTime],
+          exclude: ['**/node_modules/**', ...ofProcesses, ...inRealTime],
           sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'processes',
+          include: ofProcesses,
+          exclude: ['**/node_modules/**'],
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -47,7 +58,7 @@ export default defineConfig({
           name: 'real',
           include: inRealTime,
           maxWorkers: 1,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
         },
       },
     ],

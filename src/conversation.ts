@@ -65,6 +65,8 @@ export interface Conversation {
   readonly ear: Ear
   /** What was written on this transport. */
   readonly flight: Flight
+  /** The transport stood: the peer's side of the protocol has begun. */
+  readonly isOpen: boolean
   /** Smoothed, in milliseconds; undefined until a probe was answered. */
   readonly roundTripMs: number | undefined
   /** Says goodbye to the peer; `resumable` so that it keeps the session for whoever comes next. */
@@ -156,6 +158,10 @@ class RunningConversation implements Conversation {
       hasRoom: () => this.#pipe !== undefined && this.#pipe.bufferedBytes() < BUFFERED_MAX,
       request: (outgoing, signal) => this.#ports.request(outgoing, signal, this.#endpoint.scrub),
     })
+  }
+
+  get isOpen(): boolean {
+    return this.#pipe !== undefined
   }
 
   /** Dials. The returned function ends the transport. */

@@ -37,6 +37,11 @@ export interface RunListener {
 
 /** Their deadlines blame nobody, so they need not wait again when they are late. */
 const UNHURT: ReadonlySet<StateName> = new Set(['backoff', 'closing'])
+/**
+ * Whoever is turned away before the upgrade has cost no session start, so it comes back within half a minute of the peer's return
+ * however long that was away (incident 2, statement 7; incident 4, statement 3): the cap of the chart is for those who got in.
+ */
+const TURNED_AWAY_MAX_MS = 28_000
 /** So long before their end credentials are renewed, in milliseconds; with less than ten times that left, a tenth of it. */
 const RENEW_BEFORE_MS = 60_000
 
@@ -92,8 +97,10 @@ export class Run {
   }
 
   /** Called while the chart enters backoff, so the state is still the one that it comes from. */
-  #wait(fault: Fault | null, ownMs: number): number {
+  #wait(fault: Fault | null, chartMs: number): number {
     const wasTold = (fault?.retryAfterMs ?? 0) > 0
+    const wasTurnedAway = isGettingIn(this.#state) && !this.ports.conversation?.isOpen
+    const ownMs = wasTurnedAway && !wasTold ? Math.min(chartMs, TURNED_AWAY_MAX_MS) : chartMs
     const nextMs = this.#choice.failed(fault, this.#state)
     // there is one that was not tried: neither the backoff nor the scouts of this one are about it
     if (nextMs !== undefined && !wasTold) return this.#seat.wait(undefined, fault, Math.min(ownMs, nextMs))
@@ -179,6 +186,8 @@ export class Run {
     this.#listener.stepped(this, { event: { type: 'operator.stop' }, from, to: 'stopped', context, delayMs: undefined })
   }
 }
+
+const isGettingIn = (state: StateName): boolean => state === 'connecting' || state === 'handshaking'
 
 /** The transport of a run is gone, and with it whatever was not proved. */
 export const hasLost = (state: StateName): boolean => state === 'backoff' || state === 'parked' || state === 'stopped'

@@ -174,6 +174,24 @@ describe('a session', () => {
     await end()
   })
 
+  test('incident 1.8 what is pending at the start is delivered, and a position is told to the peer only after it was taken', async () => {
+    const { clock, gateway, link, end } = gatewayRig()
+    const taken: string[] = []
+    await clock.advance(100)
+    const reader = link[Symbol.asyncIterator]()
+    gateway.drop()
+    for (const text of ['five', 'six', 'seven']) gateway.say(text)
+    await clock.advance(2_000)
+    for (let i = 0; i < 2; i++) taken.push(String((await reader.next()).value.text))
+    // 'six' is still being worked on: the one before it is the last that was taken
+    gateway.drop()
+    await clock.advance(2_000)
+    expect(gateway.heard.filter(({ op }) => op === 'resume').map(({ seq }) => seq)).toEqual([0, 1])
+    taken.push(String((await reader.next()).value.text))
+    expect(taken).toEqual(['five', 'six', 'seven'])
+    await end()
+  })
+
   test('R34: ready() resolves when the link got in by a resume', async () => {
     const { clock, gateway, link, end } = gatewayRig()
     await clock.advance(100)

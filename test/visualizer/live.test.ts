@@ -79,9 +79,10 @@ describe.skipIf('missing' in chromium)(title, () => {
     await expect.poll(() => page.locator('#why').textContent()).toMatch(why)
     await expect.poll(() => page.locator('#log .line').count()).toBe(1)
     for (const drawing of ['#grid', '#timeline']) {
-      const found = await colours(page, drawing)
-      expect(found[rgb(lookOf('live').color)], drawing).toBeGreaterThan(200)
-      expect(found[rgb(lookOf('backoff').color)], drawing).toBeGreaterThan(20)
+      // a band grows with time
+      const seen = (state: 'live' | 'backoff') => async () => (await colours(page, drawing))[rgb(lookOf(state).color)]
+      await expect.poll(seen('live'), { message: drawing }).toBeGreaterThan(200)
+      await expect.poll(seen('backoff'), { message: drawing }).toBeGreaterThan(20)
     }
     expect(await page.locator('#trip').textContent()).toMatch(/^12 ms/)
     expect(await barriers(page)).toEqual([])
@@ -153,6 +154,8 @@ describe.skipIf('missing' in chromium)(title, () => {
     }
     const page = await look(url)
     await page.waitForSelector('#n-live.here')
+    // what is told before the page has asked for it is history, and history does not flash
+    await page.waitForTimeout(500)
     await page.locator('#faults button', { hasText: 'drop' }).click()
     await page.waitForSelector('#e-attached-backoff.flash')
     await page.waitForSelector('#n-backoff.here')
