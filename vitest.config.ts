@@ -14,6 +14,7 @@ const ofProcesses = under([
   'diagram/mermaid',
   'docs/',
   'keeping/real-',
+  'net/classification',
   'observe/',
   'package/',
   'peers/',
@@ -57,6 +58,7 @@ export default defineConfig({
         test: {
           name: 'real',
           include: inRealTime,
+          exclude: ['**/node_modules/**', ...ofProcesses],
           maxWorkers: 1,
           sequence: { groupOrder: 2 },
         },
