@@ -31,7 +31,16 @@ export const ensureDependencies = (folder = root) => {
   if (installed(folder)) return
   const where = folder === root ? '' : ` of ${folder.slice(root.length + 1)}`
   say(`installing the dependencies${where} (npm ci)`)
-  const { ok, why } = run('npm', ['ci', '--no-audit', '--no-fund', '--prefix', folder])
+  const { ok, why } = run('npm', [
+    'ci',
+    '--no-audit',
+    '--no-fund',
+    '--no-progress',
+    '--loglevel',
+    'error',
+    '--prefix',
+    folder,
+  ])
   if (ok) return
   throw new SetupError(
     `The dependencies${where} could not be installed: npm ci failed, ${why}; its own words are above. If it could not ` +
@@ -90,7 +99,7 @@ export const ensureBuild = () => {
 export const build = () => {
   say('building dist (tsdown, and vite for the page)')
   const steps = [
-    [binOf('tsdown'), '--logLevel', 'warn'],
+    [binOf('tsdown'), '--logLevel', 'error'],
     [binOf('vite'), 'build', '-c', 'visualizer/vite.config.ts'],
   ]
   for (const step of steps) {

@@ -23,7 +23,8 @@ const prepare = () => {
 const runVitest = (args) => {
   mkdirSync(dirname(results), { recursive: true })
   rmSync(results, { force: true })
-  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${results}`]
+  const unsteady = join(root, 'scripts/unsteady-tests.mjs')
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${results}`, `--reporter=${unsteady}`]
   const { status } = spawnSync(process.execPath, [binOf('vitest'), 'run', ...reporters, ...args], {
     cwd: root,
     stdio: ['ignore', 'inherit', 'inherit'],
@@ -35,19 +36,26 @@ const runVitest = (args) => {
 const count = (status) => {
   if (!existsSync(results)) return { passed: 0, failed: 1, left: [], remarks: ['vitest ended without a result'] }
   const { numPassedTests, numFailedTests, testResults } = JSON.parse(readFileSync(results, 'utf8'))
+  const assertions = testResults.flatMap(({ assertionResults }) => assertionResults)
   const broken = testResults.filter(
     ({ status, assertionResults }) =>
       status === 'failed' && !assertionResults.some((assertion) => assertion.status === 'failed'),
   )
-  const left = testResults
-    .flatMap(({ assertionResults }) => assertionResults)
+  const left = assertions
     .filter((assertion) => assertion.status !== 'passed' && assertion.status !== 'failed')
     .map(({ fullName }) => fullName)
-  const remarks = broken.map(({ name }) => `${name.replace(`${root}/`, '')} failed before its first test`)
+  const remarks = [
+    ...broken.map(({ name }) => `${name.replace(`${root}/`, '')} failed before its first test`),
+    ...assertions
+      .filter(({ status }) => status === 'failed')
+      .map(({ fullName, failureMessages }) => `failed: ${fullName}: ${firstLineOf(failureMessages)}`),
+  ]
   const failed = numFailedTests + broken.length
   if (failed > 0 || status === 0) return { passed: numPassedTests, failed, left, remarks }
   return { passed: numPassedTests, failed: 1, left, remarks: ['the run failed outside of any test: see above'] }
 }
+
+const firstLineOf = ([message = '']) => message.split('\n', 1)[0]
 
 /** With a filter most tests are left out on purpose; naming them all would bury the result. */
 const tell = (names, filtered) => {

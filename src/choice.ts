@@ -12,6 +12,9 @@ import type { SessionView } from './session.ts'
 /** With another endpoint to try, it is tried so soon, in milliseconds: Lagrange's rule, incident 3. */
 const NEXT_ENDPOINT_MS = 1_000
 
+/** The states before the welcome. */
+export const isGettingIn = (state: StateName): boolean => state === 'connecting' || state === 'handshaking'
+
 export interface Chosen {
   readonly target: Target
   /** The peer named it, so it must be a public one. */
@@ -68,8 +71,7 @@ export class Choice {
    */
   failed(fault: Fault | null, during: StateName): number | undefined {
     const chosen = this.#chosen
-    if (during !== 'connecting' && during !== 'handshaking') return undefined
-    if (!chosen) return undefined
+    if (!chosen || !isGettingIn(during)) return undefined
     this.#session().failed(fault ?? { code: 'unknown' }, during === 'handshaking', chosen.suppliedByPeer)
     if (chosen.suppliedByPeer) return this.#session().endpoint === undefined ? NEXT_ENDPOINT_MS : undefined
     this.#book.failed(chosen.target.url)

@@ -242,7 +242,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     this.#status = { id, state: 'resolving', since: clock.wall(), attempt: 1, fault: null, nextDialAt: null }
     this.#runs = new Runs(this.#ports, endpointBook(clock), this.#session, {
       stepped: (step, role) => this.#stepped(step, role),
-      succeeded: ({ state }) => this.#show({ ...this.#status, state, since: clock.wall(), nextDialAt: null }),
+      succeeded: ({ latestStep }) => latestStep && this.#show(this.#statusOf(latestStep)),
       cutShort: () => this.#tell({ kind: 'gap', because: 'cut-short' }),
       ended: () => this.#end(),
       ignored: () => {
@@ -315,15 +315,14 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     if (step.to === 'parked') this.#ports.starts.release()
   }
 
-  #statusOf({ from, to, context, delayMs }: Step): LinkStatus {
-    const wall = this.#options.clock.wall()
+  #statusOf({ to, since, context, delayMs }: Step): LinkStatus {
     return {
       id: this.id,
       state: to,
-      since: from === to ? this.status.since : wall,
+      since,
       attempt: attemptOf(context.spent),
       fault: context.fault,
-      nextDialAt: delayMs === undefined ? null : wall + delayMs,
+      nextDialAt: delayMs === undefined ? null : since + delayMs,
     }
   }
 

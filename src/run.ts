@@ -8,7 +8,7 @@ import type { Fault } from '../machines/fault.ts'
 import { type LinkContext, type LinkEvent, type StateName, stateName } from '../machines/link.ts'
 import { type LinkPorts, makeActor, type RunPorts } from './activities.ts'
 import { type Hint, hintsOf } from './awake.ts'
-import { Choice } from './choice.ts'
+import { Choice, isGettingIn } from './choice.ts'
 import { patient, type Timer } from './clock.ts'
 import { governorOf, type Seat } from './governor.ts'
 import type { EndpointBook } from './net/endpoints.ts'
@@ -21,8 +21,10 @@ export interface Step {
   readonly from: StateName
   readonly to: StateName
   readonly context: LinkContext
-  /** On entering backoff: how long until the next dial, in milliseconds. */
+  /** In backoff: how long it lasts, in milliseconds. */
   readonly delayMs: number | undefined
+  /** When `to` was entered, in milliseconds since 1970. */
+  readonly since: number
 }
 
 export interface RunListener {
@@ -55,6 +57,7 @@ export class Run {
   #state: StateName = 'resolving'
   #delayMs = 0
   #latest: object | undefined
+  #latestStep: Step | undefined
   #renewal: Timer | undefined
   #actor: ReturnType<typeof makeActor> | undefined
 
@@ -94,6 +97,11 @@ export class Run {
 
   get state(): StateName {
     return this.#state
+  }
+
+  /** Undefined until it has begun. */
+  get latestStep(): Step | undefined {
+    return this.#latestStep
   }
 
   /** Called while the chart enters backoff, so the state is still the one that it comes from. */
@@ -150,7 +158,13 @@ export class Run {
     if (to === 'stopped') this.#hints.unsubscribe()
     this.#seat.moved(to, this.#choice.key)
     const delayMs = to === 'backoff' ? this.#delayMs : undefined
-    this.#listener.stepped(this, { event, from, to, context: snapshot.context, delayMs })
+    this.#step({ event, from, to, context: snapshot.context, delayMs })
+  }
+
+  #step(step: Omit<Step, 'since'>): void {
+    const since = (step.from === step.to && this.#latestStep?.since) || this.#link.options.clock.wall()
+    this.#latestStep = { ...step, since }
+    this.#listener.stepped(this, this.#latestStep)
   }
 
   #renewInTime(): void {
@@ -183,11 +197,9 @@ export class Run {
     const from = this.#state
     this.#state = 'stopped'
     const context: LinkContext = { id: this.#link.options.id, spent: nothingSpent, fault: null }
-    this.#listener.stepped(this, { event: { type: 'operator.stop' }, from, to: 'stopped', context, delayMs: undefined })
+    this.#step({ event: { type: 'operator.stop' }, from, to: 'stopped', context, delayMs: undefined })
   }
 }
-
-const isGettingIn = (state: StateName): boolean => state === 'connecting' || state === 'handshaking'
 
 /** The transport of a run is gone, and with it whatever was not proved. */
 export const hasLost = (state: StateName): boolean => state === 'backoff' || state === 'parked' || state === 'stopped'

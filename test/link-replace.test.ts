@@ -74,6 +74,28 @@ describe('a peer that allows two transports at a time', () => {
     await end()
   })
 
+  test('a successor that takes over while it waits says when it dials', async () => {
+    const { clock, gateway, link, end } = gatewayRig({ overlap: true })
+    await clock.advance(100)
+    gateway.hosts[gateway.dials[0]!.host] = 'refuses'
+    link.replace()
+    await clock.advance(15)
+    const refusedAt = clock.wall()
+    await clock.advance(20)
+    expect(link.recording.kept.at(-1)).toMatchObject({ role: 'successor', to: 'backoff' })
+    gateway.tellAll({ op: 'nonsense' })
+    gateway.dropFirst()
+    const { state, fault, since, nextDialAt } = link.status
+    expect({ state, fault }).toEqual({ state: 'backoff', fault: { code: 'refused' } })
+    expect(Math.abs(since - refusedAt)).toBeLessThanOrEqual(10)
+    const { delayMs } = link.recording.kept.findLast(({ role, to }) => role === 'successor' && to === 'backoff')!
+    expect(nextDialAt).toBe(since + delayMs!)
+    const before = gateway.dials.length
+    await clock.advance(nextDialAt! - clock.wall() + 1)
+    expect(gateway.dials.length).toBeGreaterThan(before)
+    await end()
+  })
+
   test('a successor that is rejected leaves the link as it is', async () => {
     const { clock, gateway, link, end } = gatewayRig({ overlap: true })
     await clock.advance(100)

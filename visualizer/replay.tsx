@@ -111,6 +111,11 @@ const Notices = () => (
             {trace.name}: {word('traceCut')}: {trace.cut.lines} ({trace.cut.characters} B)
           </p>
         )}
+        {trace.lost > 0 && (
+          <p class="notice">
+            {trace.name}: {trace.lost} {word('unwritten')}
+          </p>
+        )}
         {trace.skipped > 0 && (
           <p class="notice">
             {trace.name}: {trace.skipped} {word('lostLines')}

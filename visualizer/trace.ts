@@ -1,8 +1,9 @@
 /**
- * Reads a trace: lines of JSON, an optional header and then one TransitionRecord to a line. What is read goes into
- * columns, so that a million records fit in some 50 MB and any moment is found by halving.
+ * Reads a trace for the page: what src/observe/trace-format.ts makes of each line goes into columns, so that a million
+ * records fit in some 50 MB and any moment is found by halving.
  */
 import type { TransitionRecord } from '../src/observe/recorder.ts'
+import { readLine } from '../src/observe/trace-format.ts'
 import { edgeOf } from './edges.ts'
 import type { Records } from './source.ts'
 
@@ -18,6 +19,8 @@ export interface Trace {
   readonly end: number
   /** Lines in the middle that are no transition. */
   readonly skipped: number
+  /** Transitions that were not written, because the disk did not keep up. */
+  readonly lost: number
   /** What follows the last good line: a process that died while it wrote leaves half a line. */
   readonly cut: { readonly lines: number; readonly characters: number } | null
   /** Why the file could not be read to its end. */
@@ -159,7 +162,7 @@ const byLink = (table: Table): { order: Uint32Array; starts: Uint32Array } => {
   return { order, starts }
 }
 
-const traceOf = (name: string, table: Table, ends: Pick<Trace, 'skipped' | 'cut' | 'broken'>): Trace => {
+const traceOf = (name: string, table: Table, ends: Pick<Trace, 'skipped' | 'lost' | 'cut' | 'broken'>): Trace => {
   const { order, starts } = byLink(table)
   const { at, to, reason, edge, from, event, detail, words } = table
   const firstOf = (link: number) => starts[link] ?? 0
@@ -218,19 +221,6 @@ const traceOf = (name: string, table: Table, ends: Pick<Trace, 'skipped' | 'cut'
   }
 }
 
-const texts = ['link', 'from', 'to', 'event', 'reason'] as const
-
-const recordOf = (line: string): TransitionRecord | 'header' | undefined => {
-  try {
-    const value = JSON.parse(line)
-    if (typeof value !== 'object' || value === null) return undefined
-    if (texts.every((key) => typeof value[key] === 'string') && Number.isFinite(value.at)) return value
-    return 'holdfast' in value ? 'header' : undefined
-  } catch {
-    return undefined
-  }
-}
-
 /** Takes the text of a trace piece by piece. */
 export class TraceReader {
   readonly #table = new Table()
@@ -238,6 +228,7 @@ export class TraceReader {
   /** Bad lines since the last good one. */
   #bad = { lines: 0, characters: 0 }
   #skipped = 0
+  #lost = 0
 
   take(text: string): void {
     const lines = (this.#rest + text).split('\n')
@@ -249,17 +240,18 @@ export class TraceReader {
     this.#line(this.#rest)
     this.#rest = ''
     const cut = this.#bad.lines > 0 ? this.#bad : null
-    return traceOf(name, this.#table, { skipped: this.#skipped, cut, broken })
+    return traceOf(name, this.#table, { skipped: this.#skipped, lost: this.#lost, cut, broken })
   }
 
   #line(line: string): void {
     if (line.trim() === '') return
-    const record = recordOf(line)
-    if (record === undefined) {
+    const read = readLine(line)
+    if (!read) {
       this.#bad = { lines: this.#bad.lines + 1, characters: this.#bad.characters + line.length }
       return
     }
-    if (record !== 'header') this.#table.add(record)
+    if (read.record) this.#table.add(read.record)
+    this.#lost += read.lost ?? 0
     this.#skipped += this.#bad.lines
     this.#bad = { lines: 0, characters: 0 }
   }

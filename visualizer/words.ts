@@ -84,6 +84,7 @@ const words = {
   theme: ['colours', '配色'],
   trace: ['trace', '轨迹'],
   traceBroken: ['The file could not be read to its end', '文件未能读到结尾'],
+  unwritten: ['transitions were not written: the disk did not keep up', '条转换未写入：磁盘未能跟上'],
   traceCut: ['A damaged tail was cut: lines', '已截去损坏的结尾，行数'],
   traceEmpty: ['There is no transition in this file.', '文件中没有转移记录。'],
   trouble: ['trouble', '异常'],

@@ -50,17 +50,33 @@ export const readTrace = (chunks: string | Iterable<string>): Trace => {
   for (const [index, text] of lines.entries()) {
     if (text.trim() === '') continue
     const line = index + 1
-    const entry = readObject(text)
-    const header = entry && readHeader(entry)
-    const record = entry && readRecord(entry)
+    const { header, record, lost } = readLine(text) ?? {}
     if (isFirst && !header) notices.push({ kind: 'no-header', line })
     isFirst = false
     if (header) headers.push(header)
     else if (record) records.push(record)
-    else if (isCount(entry?.lost)) notices.push({ kind: 'lost', line, count: entry.lost })
+    else if (lost !== undefined) notices.push({ kind: 'lost', line, count: lost })
     else notices.push({ kind: line === lines.length ? 'torn' : 'damaged', line })
   }
   return { headers, records, notices }
+}
+
+/** What one line of a trace is: exactly one of these. */
+export interface TraceLine {
+  readonly header?: TraceHeader
+  readonly record?: TransitionRecord
+  /** So many transitions were not written. */
+  readonly lost?: number
+}
+
+/** Undefined if the line is none of a trace. Never throws. */
+export const readLine = (text: string): TraceLine | undefined => {
+  const entry = readObject(text)
+  const record = entry && readRecord(entry)
+  if (record) return { record }
+  const header = entry && readHeader(entry)
+  if (header) return { header }
+  return isCount(entry?.lost) ? { lost: entry.lost } : undefined
 }
 
 type Entry = Readonly<Record<string, unknown>>

@@ -1,17 +1,12 @@
 /** Many runs, drawn from one seed, and what they found together. HF_RUNS, HF_SEED and HF_PATH say which. */
 import fc from 'fast-check'
+import { askedRuns, withoutNeedless } from '../sim/asked.ts'
 import { type Plan, plans, type Report, run } from './run.ts'
 import type { DeliveryRule } from './verdicts.ts'
 
-const RUNS = 600
-const SEED = 20_261_121
-
-export const runsAsked = Number(process.env.HF_RUNS ?? RUNS)
-export const seed = Number(process.env.HF_SEED ?? SEED)
-const path = process.env.HF_PATH
-
-/** Of one run, or of a few, nobody can ask that they saw everything. */
-export const isWhole = path === undefined && runsAsked >= RUNS
+const asked = askedRuns({ runs: 600, seed: 20_261_121 })
+const { path, parameters } = asked
+export const { runsAsked, seed, isWhole } = asked
 
 interface Failure {
   readonly plan: Plan
@@ -37,8 +32,6 @@ const addTo = (set: RunSet, plan: Plan, report: Report): void => {
   for (const { rule } of violations) if (!set.failures.has(rule)) set.failures.set(rule, failure)
 }
 
-const parameters = { seed, ...(path === undefined ? { numRuns: runsAsked } : { path, numRuns: 1 }) }
-
 export const runAll = async (): Promise<RunSet> => {
   const set: RunSet = { runs: 0, sums: {}, checked: new Map(), failures: new Map() }
   // the property itself never fails: one run may break several rules, and each is told by the test of its own
@@ -51,13 +44,9 @@ export const runAll = async (): Promise<RunSet> => {
 
 /** Leaves out every fault that is not needed to break the rule, so that what remains can be read. */
 const story = async (rule: DeliveryRule, { plan, path }: Failure): Promise<string> => {
-  let { blows } = plan
-  const broken = async (kept: typeof blows) =>
+  const broken = async (kept: Plan['blows']) =>
     (await run({ ...plan, blows: kept })).violations.find((violation) => violation.rule === rule)
-  for (let i = blows.length - 1; i >= 0; i--) {
-    const without = blows.toSpliced(i, 1)
-    if (await broken(without)) blows = without
-  }
+  const blows = await withoutNeedless(plan.blows, async (kept) => (await broken(kept)) !== undefined)
   const { what, at } = (await broken(blows)) ?? { what: 'it does not break when replayed', at: Number.NaN }
   return `${rule}: ${what}, at ${at} ms.\nHF_SEED=${seed} HF_PATH=${path}, or run(${JSON.stringify({ ...plan, blows })})`
 }

@@ -5,11 +5,13 @@ import { curveOf, deadlines, nothingSpent, type Spent, spend, TIMER_MAX_MS } fro
 import type { Fault } from '../../machines/fault.ts'
 import { heapClock } from '../../src/testing/heap-clock.ts'
 import { type BreakerName, breakerName, breakerNames, contextIn, input, lost } from './breaker-model.ts'
-import { fact, type Happening, judgeOf, label, leafOf, type Rule } from './judge.ts'
+import { fact, type Happening, judgeOf, label, leafOf, malformedFaults, type Rule } from './judge.ts'
 import { type Model, runningIn, samples } from './link-model.ts'
 import { type Edge, endingOf, nodesOf, reaching, type Snapshot, traps } from './walk.ts'
 
-const { nameOf, statesOf, happen, whenIn, leadsTo } = judgeOf<BreakerName, BreakerContext>(breakerName)
+const { nameOf, statesOf, happen, whenIn, leadsTo, unexpectedIsInert } = judgeOf<BreakerName, BreakerContext>(
+  breakerName,
+)
 
 type Case = Happening<BreakerName, BreakerContext>
 
@@ -201,44 +203,23 @@ const hears: Record<BreakerName, readonly string[]> = {
   ramping: ['endpoint.answered', 'endpoint.lost', 'dial.failed', 'queue.emptied'],
 }
 
-const isHeard = ({ from, event: { type } }: Edge): boolean => {
-  const nodes = from.snapshot._nodes as AnyStateNode[]
-  if (type.startsWith('xstate.after.'))
-    return nodes.some(({ after }) => after.some((arrow) => arrow.eventType === type))
-  if (!type.startsWith('xstate.')) return hears[nameOf(from)].includes(type)
-  return Object.keys(from.snapshot.children).some((id) => [endingOf('done', id), endingOf('error', id)].includes(type))
-}
-
-const unexpectedIsInert: Rule = (model) => [
-  ...model.graph.broken,
-  ...model.graph.edges.filter((edge) => !isHeard(edge)).map(({ from, event }) => `${from.key} hears ${label(event)}`),
-]
-
-const malformed: readonly unknown[] = [
-  undefined,
-  null,
-  5,
-  'refused',
-  {},
-  { code: 'no-such-code' },
-  { code: 'toString' },
-]
-
 /** Whatever is called a fault is either noted as one or as unknown, and the next scout has a time to go at. */
 const malformedIsSurvived: Rule = (model) =>
   breakerNames.flatMap((name) =>
-    [{ type: 'endpoint.lost' }, ...malformed.map((fault) => ({ type: 'endpoint.lost', fault }))].flatMap((event) => {
-      const state = statesOf(model, [name])[0]
-      if (!state) return []
-      try {
-        const { after, context } = happen(model, state, event)
-        const noted = name === 'open' || context.fault?.code === 'unknown'
-        const goes = Number.isInteger(waitOf(model, 'scoutDelay', context))
-        return after.status === 'active' && noted && goes ? [] : [`${name} is broken by ${JSON.stringify(event)}`]
-      } catch {
-        return [`${name} throws on ${JSON.stringify(event)}`]
-      }
-    }),
+    [{ type: 'endpoint.lost' }, ...malformedFaults.map((fault) => ({ type: 'endpoint.lost', fault }))].flatMap(
+      (event) => {
+        const state = statesOf(model, [name])[0]
+        if (!state) return []
+        try {
+          const { after, context } = happen(model, state, event)
+          const noted = name === 'open' || context.fault?.code === 'unknown'
+          const goes = Number.isInteger(waitOf(model, 'scoutDelay', context))
+          return after.status === 'active' && noted && goes ? [] : [`${name} is broken by ${JSON.stringify(event)}`]
+        } catch {
+          return [`${name} throws on ${JSON.stringify(event)}`]
+        }
+      },
+    ),
   )
 
 const named = (x: unknown): string => (typeof x === 'string' ? x : String((x as { type?: unknown }).type))
@@ -316,7 +297,7 @@ export const breakerRules = {
   'HF-B7': windowMoves,
   'HF-B8': spendsByRule,
   'HF-B9': waitsAreBounded,
-  'HF-B10': unexpectedIsInert,
+  'HF-B10': unexpectedIsInert(hears),
   'HF-B11': malformedIsSurvived,
   'HF-B12': nothingIsDead,
   'HF-B13': emptiedCloses,

@@ -3,7 +3,7 @@ import type { AnyStateNode, EventObject } from 'xstate'
 import type { Fault, FaultCode } from '../../machines/fault.ts'
 import { type LinkContext, type StateName, stateName } from '../../machines/link.ts'
 import type { Model } from './link-model.ts'
-import type { Snapshot, State } from './walk.ts'
+import { type Edge, endingOf, type Snapshot, type State } from './walk.ts'
 
 /** One line for each violation; nothing to say is a proof. */
 export type Rule = (model: Model) => string[]
@@ -66,11 +66,38 @@ export const judgeOf = <Name extends string, Context>(nameOfValue: (value: unkno
     (happening) =>
       happening.name === name ? and(happening) : `expected ${name}`
 
-  return { nameOf, statesOf, happen, whenIn, leadsTo }
+  /** What each state hears is written down here a second time: whatever else comes leaves everything as it was. */
+  const unexpectedIsInert = (hears: Readonly<Record<Name, readonly string[]>>): Rule => {
+    const isHeard = ({ from, event: { type } }: Edge): boolean => {
+      const nodes = from.snapshot._nodes as AnyStateNode[]
+      if (type.startsWith('xstate.after.'))
+        return nodes.some(({ after }) => after.some((arrow) => arrow.eventType === type))
+      if (!type.startsWith('xstate.')) return hears[nameOf(from)].includes(type)
+      const endings = Object.keys(from.snapshot.children).flatMap((id) => [endingOf('done', id), endingOf('error', id)])
+      return endings.includes(type)
+    }
+    return ({ graph }) => [
+      ...graph.broken,
+      ...graph.edges.filter((edge) => !isHeard(edge)).map(({ from, event }) => `${from.key} hears ${label(event)}`),
+    ]
+  }
+
+  return { nameOf, statesOf, happen, whenIn, leadsTo, unexpectedIsInert }
 }
 
+/** Adapters may be written in plain JavaScript, so a fault may be anything. */
+export const malformedFaults: readonly unknown[] = [
+  undefined,
+  null,
+  5,
+  'refused',
+  {},
+  { code: 'no-such-code' },
+  { code: 'toString' },
+]
+
 /** The words for the link. */
-export const { statesOf, happen, whenIn, leadsTo } = judgeOf<StateName, LinkContext>(stateName)
+export const { statesOf, happen, whenIn, leadsTo, unexpectedIsInert } = judgeOf<StateName, LinkContext>(stateName)
 
 export const keepsSpent = ({ before, context }: Happening): string | false =>
   JSON.stringify(before.spent) !== JSON.stringify(context.spent) && 'what was spent changed'

@@ -237,3 +237,33 @@ export const implementationMutants = (machine: AnyStateMachine): Mutant[] => {
     ]),
   ]
 }
+
+/**
+ * Judges the machine and its mutants: `firstBroken` names the rule that a machine breaks, or is null. `equivalent` names the
+ * mutants that no sequence of events can tell from the machine, each with its reason.
+ */
+export const judgeMutants = (
+  machine: AnyStateMachine,
+  mutants: readonly Mutant[],
+  equivalent: Readonly<Record<string, string>>,
+  firstBroken: (machine: AnyStateMachine) => string | null,
+) => {
+  const verdict = (build: () => AnyStateMachine): string | null => {
+    try {
+      return firstBroken(build())
+    } catch (error) {
+      return `not a machine: ${error instanceof Error ? error.message : String(error)}`
+    }
+  }
+  const alive = mutants.filter(({ build }) => verdict(build) === null).map(({ name }) => name)
+  const surviving = alive.filter((name) => !(name in equivalent))
+  const killed = mutants.length - alive.length
+  const same = alive.length - surviving.length
+  console.log(`mutants ${mutants.length}, killed ${killed}, equivalent ${same}, surviving ${surviving.length}`)
+  return {
+    itself: verdict(() => machine),
+    surviving,
+    /** Named as equivalent, and not so. */
+    mistaken: Object.keys(equivalent).filter((name) => !alive.includes(name)),
+  }
+}

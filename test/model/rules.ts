@@ -11,10 +11,10 @@ import {
 } from '../../machines/delay.ts'
 import type { Fault } from '../../machines/fault.ts'
 import { type LinkContext, type StateName, stateName, stateNames } from '../../machines/link.ts'
-import { happen, label, leafOf, type Rule, statesOf } from './judge.ts'
+import { happen, label, leafOf, malformedFaults, type Rule, statesOf, unexpectedIsInert } from './judge.ts'
 import { contextOf, faultBearing, kindIn, type Model, nameOf, runningIn } from './link-model.ts'
 import { inSession, responseRules } from './responses.ts'
-import { type Edge, endingOf, nodesOf, reaching, type State, traps } from './walk.ts'
+import { type Edge, nodesOf, reaching, type State, traps } from './walk.ts'
 
 /** States with no deadline that leaves them: the heartbeat watches them instead. */
 export const watched: readonly StateName[] = ['live', 'degraded.impaired']
@@ -93,34 +93,11 @@ const hears: Record<StateName, readonly string[]> = {
   stopped: [],
 }
 
-const isHeard = ({ from, event: { type } }: Edge): boolean => {
-  const nodes = from.snapshot._nodes as AnyStateNode[]
-  if (type.startsWith('xstate.after.'))
-    return nodes.some(({ after }) => after.some((arrow) => arrow.eventType === type))
-  if (!type.startsWith('xstate.')) return hears[nameOf(from)].includes(type)
-  return Object.keys(from.snapshot.children).some((id) => [endingOf('done', id), endingOf('error', id)].includes(type))
-}
-
-const unexpectedIsInert: Rule = (model) => [
-  ...model.graph.broken,
-  ...model.graph.edges.filter((edge) => !isHeard(edge)).map(({ from, event }) => `${from.key} hears ${label(event)}`),
-]
-
-const malformed: readonly unknown[] = [
-  undefined,
-  null,
-  5,
-  'refused',
-  {},
-  { code: 'no-such-code' },
-  { code: 'toString' },
-]
-
-/** Adapters may be written in plain JavaScript, so a fault may be anything. It must not end the link. */
+/** A fault that is none must not end the link. */
 const malformedIsSurvived: Rule = (model) =>
   stateNames.flatMap((name) =>
     faultBearing.flatMap((type) =>
-      [{ type }, ...malformed.map((fault) => ({ type, fault }))].flatMap((event: EventObject) => {
+      [{ type }, ...malformedFaults.map((fault) => ({ type, fault }))].flatMap((event: EventObject) => {
         const state = statesOf(model, [name])[0]
         if (!state || name === 'stopped') return []
         try {
@@ -296,7 +273,7 @@ export const linkRules = {
   'HF-S7': sendsOnlyLive,
   'HF-S8': (model) => [...spendsByRule(model), ...spendingGrows(model)],
   'HF-S9': dialsOnlyAfterWaiting,
-  'HF-S10': unexpectedIsInert,
+  'HF-S10': unexpectedIsInert(hears),
   'HF-S12': waitsAreBounded,
   'HF-S13': liveByProof,
   'HF-S14': nothingIsDead,

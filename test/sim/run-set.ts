@@ -1,19 +1,14 @@
 /** Many runs, drawn from one seed, and what they found together. HF_RUNS, HF_SEED and HF_PATH say which. */
 import fc from 'fast-check'
 import type { StateName } from '../../machines/link.ts'
+import { askedRuns, withoutNeedless } from './asked.ts'
 import type { MoveName } from './moves.ts'
 import { type Report, type RunInput, replay, run, runInputs } from './run.ts'
 import type { SimRule } from './verdicts.ts'
 
-const RUNS = 2_500
-const SEED = 20_261_120
-
-export const runsAsked = Number(process.env.HF_RUNS ?? RUNS)
-export const seed = Number(process.env.HF_SEED ?? SEED)
-const path = process.env.HF_PATH
-
-/** Of one run, or of a few, nobody can ask that they saw everything. */
-export const isWhole = path === undefined && runsAsked >= RUNS
+const asked = askedRuns({ runs: 2_500, seed: 20_261_120 })
+const { path, parameters } = asked
+export const { runsAsked, seed, isWhole } = asked
 
 interface Failure {
   readonly input: RunInput
@@ -55,8 +50,6 @@ const addTo = (set: RunSet, input: RunInput, report: Report): void => {
   if (report.recovery) set.recoveries.push(report.recovery)
 }
 
-const parameters = { seed, ...(path === undefined ? { numRuns: runsAsked } : { path, numRuns: 1 }) }
-
 export const runAll = async (): Promise<RunSet> => {
   const set: RunSet = {
     runs: 0,
@@ -89,13 +82,10 @@ export const runTwice = async (runs: number): Promise<string[]> => {
 
 /** Leaves out every move that is not needed to break the rule, so that what remains can be read. */
 const story = async (rule: SimRule, { input, path }: Failure): Promise<string> => {
-  let { steps } = await run(input)
-  const broken = async (kept: typeof steps) =>
+  const broken = async (kept: Report['steps']) =>
     (await replay(input, kept)).violations.find((violation) => violation.rule === rule)
-  for (let i = steps.length - 1; i >= 0; i--) {
-    const without = steps.toSpliced(i, 1)
-    if (await broken(without)) steps = without
-  }
+  const all = (await run(input)).steps
+  const steps = await withoutNeedless(all, async (kept) => (await broken(kept)) !== undefined)
   const { dice, ...options } = input
   const violation = (await broken(steps)) ?? { what: 'it does not break when replayed', at: Number.NaN }
   const how = `HF_SEED=${seed} HF_PATH=${path}, or replay(${JSON.stringify(options)}, ${JSON.stringify(steps)})`

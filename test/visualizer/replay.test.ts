@@ -124,9 +124,10 @@ describe.skipIf('missing' in chromium)(title, () => {
   test('a damaged tail is cut and told; so are lines that are no transitions', async () => {
     const page = await look()
     const whole = textOf(records)
-    await open(page, `npm start\n${whole}${JSON.stringify(records[0]).slice(0, 40)}`)
+    await open(page, `npm start\n${whole}{"lost":7}\n${JSON.stringify(records[0]).slice(0, 40)}`)
     expect(await notices(page)).toEqual([
       'trace.hf.ndjson: A damaged tail was cut: lines: 1 (40 B)',
+      'trace.hf.ndjson: 7 transitions were not written: the disk did not keep up',
       'trace.hf.ndjson: 1 lines are no transitions and were left out',
     ])
     expect(await page.locator('#trace-facts').textContent()).toContain(`: ${records.length} Transitions`)
