@@ -96,6 +96,24 @@ export const faults = {
     ['there is no route to the peer', '没有到达对端的路由'],
     ['Check the network and the firewall of this machine.', '检查本机的网络和防火墙。'],
   ),
+  'peer-absent': row(
+    'vacant',
+    'peer',
+    ['the peer has not dialed us yet', '对端尚未连接过来'],
+    [
+      'Start the peer, and check that the address it dials is the one where this link listens.',
+      '启动对端，并检查其连接地址是否指向此监听地址。',
+    ],
+  ),
+  'listener-failed': row(
+    'costly',
+    'us',
+    ['the port on which the peer is awaited could not be opened', '无法打开等待对端连接的端口'],
+    [
+      'See which program holds the port, or choose another one. The link tries again by itself.',
+      '查看占用该端口的程序，或更换端口；连接会自行重试。',
+    ],
+  ),
   'connect-timeout': row(
     'dropped',
     'network',
@@ -236,6 +254,21 @@ export const faults = {
       '更正详情中所指的内容（intents、分片、版本），或在平台开通相应权限，然后恢复连接。',
     ],
   ),
+  'login-needed': row(
+    'fatal',
+    'person',
+    ['the platform wants a person to log the account in', '平台要求人工登录账号'],
+    ['Log in (scan the code, solve the captcha), then resume the link.', '请登录（扫码或完成验证），然后恢复连接。'],
+  ),
+  'key-exchange-failed': row(
+    'costly',
+    'peer',
+    ['the keys could not be agreed on', '密钥协商失败'],
+    [
+      'Check the clock of this machine and the protocol version; another endpoint is tried first.',
+      '检查本机时钟和协议版本；会先尝试其他端点。',
+    ],
+  ),
   'account-banned': row(
     'fatal',
     'person',
@@ -282,6 +315,39 @@ export const faults = {
     [
       'The peer is frozen, or the network between drops everything: check both.',
       '对端卡死，或中间网络中断：请检查两者。',
+    ],
+  ),
+  'answer-timeout': row(
+    'costly',
+    'peer',
+    ['the peer left a question unanswered', '对端未应答请求'],
+    [
+      'The peer or a proxy before it hangs: look at its load and its log.',
+      '对端或其前面的代理卡住：查看其负载和日志。',
+    ],
+  ),
+  'poll-conflict': row(
+    'costly',
+    'person',
+    ['somebody else receives the messages of this bot at the same time', '另有程序同时接收该机器人的消息'],
+    [
+      'Stop the other instance, or the webhook. If it stays, the link is parked.',
+      '停止另一实例或 webhook；若持续冲突，连接会停驻。',
+    ],
+  ),
+  'lease-lost': row(
+    'costly',
+    'peer',
+    ['the registration ran out while we could not renew it', '注册在无法续期期间过期'],
+    ['Nothing to do: the link registers anew.', '无需操作：连接会重新注册。'],
+  ),
+  'client-failed': row(
+    'costly',
+    'us',
+    ['the client that carries this link failed or stopped', '承载此连接的客户端失败或停止'],
+    [
+      'Read the detail: the error is that of the client. It is started again.',
+      '请看详情：错误来自该客户端；会重新启动。',
     ],
   ),
   'connection-lost': row(

@@ -11,7 +11,7 @@ import { faultFrom, textOf } from './error.ts'
 import { heartbeat } from './heartbeat.ts'
 import { discover } from './net/discover.ts'
 import { type ProxyServer, proxyFor } from './net/proxy.ts'
-import { hostOf, resolverOf } from './net/resolve.ts'
+import { feedOf, hostOf, resolverOf } from './net/resolve.ts'
 import { type CheckedOptions, chartDeadlines, type Deadlines } from './options.ts'
 import { scrubber, secretsOfUrl } from './secret.ts'
 import type { SessionView } from './session.ts'
@@ -127,6 +127,7 @@ const accountOf = (error: unknown): string => {
 const locate = async (chosen: Chosen, options: CheckedOptions, signal: AbortSignal): Promise<Endpoint | Fault> => {
   const { target, suppliedByPeer } = chosen
   const secrets = [...(target.secrets ?? []), ...headerSecrets(target.headers), ...secretsOfUrl(target.url)]
+  if (target.transport) return { target, addresses: feedOf([]), scrub: scrubber(secrets) }
   let proxy: ProxyServer | undefined
   try {
     proxy = proxyFor(target.url, options.proxy)

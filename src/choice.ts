@@ -61,8 +61,9 @@ export class Choice {
 
   /** Under what name the governor knows the endpoint that was chosen last. */
   get key(): string | undefined {
-    const { url } = this.#chosen?.target ?? {}
-    return url === undefined ? undefined : `${hostOf(url)}:${portOf(url)}`
+    const { url, transport } = this.#chosen?.target ?? {}
+    // what is not dialed burdens nobody, and no two links share it
+    return url === undefined || transport ? undefined : `${hostOf(url)}:${portOf(url)}`
   }
 
   /**

@@ -5,17 +5,7 @@
 import { Observable, Subject, type Subscriber } from 'rxjs'
 import type { Fault, FaultCode } from '../machines/fault.ts'
 import type { LinkEvent } from '../machines/link.ts'
-import type {
-  Adapter,
-  Dialogue,
-  Frame,
-  HttpOutgoing,
-  InboundMark,
-  Io,
-  Target,
-  Verdict,
-  Welcome,
-} from './adapter/adapter.ts'
+import type { Adapter, BesideOutgoing, Dialogue, InboundMark, Io, Target, Verdict, Welcome } from './adapter/adapter.ts'
 import type { Ear, Heard } from './deaf.ts'
 import { textOf } from './error.ts'
 import { adjust, type Pulse, type Rhythm } from './heartbeat.ts'
@@ -48,7 +38,7 @@ export interface ConversationPorts {
   readonly outbox: Outbox
   readonly frames: FrameCounts
   readonly open: (endpoint: Endpoint) => OpenTransport
-  readonly request: (outgoing: HttpOutgoing, signal: AbortSignal, scrub: Scrub) => Promise<unknown>
+  readonly request: (outgoing: BesideOutgoing, signal: AbortSignal, scrub: Scrub) => Promise<unknown>
   readonly credentials: { wereRejected: boolean }
   /** Hands a message to the user; must not throw. */
   readonly deliver: (message: unknown, mark: InboundMark | undefined) => void
@@ -319,7 +309,9 @@ class RunningConversation implements Conversation {
     return {
       opened: () => this.#told.next({ type: 'transport.opened' }),
       ready: (pipe) => this.#ready(pipe),
-      frame: (frame) => this.#unlessEnded(() => this.#read(frame)),
+      frame: (frame) => this.#unlessEnded(() => this.#count((dialogue) => dialogue.frame(frame))),
+      event: (name, values) =>
+        this.#unlessEnded(() => this.#count((dialogue) => dialogue.event?.(name, values) ?? 'unknown')),
       // a page of HTML is no heartbeat
       inbound: () => {
         if (this.#isProven !== false) this.#inbound$.next()
@@ -344,15 +336,15 @@ class RunningConversation implements Conversation {
     }
   }
 
-  #read(frame: Frame): void {
-    const verdict = this.#judge(frame)
+  #count(read: (dialogue: Dialogue) => Verdict): void {
+    const verdict = this.#judge(read)
     this.#ports.frames[verdict]++
     this.#isProven ||= verdict === 'taken' || verdict === 'unknown'
   }
 
-  #judge(frame: Frame): Verdict | 'failed' {
+  #judge(read: (dialogue: Dialogue) => Verdict): Verdict | 'failed' {
     try {
-      const verdict = this.#dialogue?.frame(frame)
+      const verdict = this.#dialogue && read(this.#dialogue)
       return verdict && VERDICTS.has(verdict) ? verdict : 'failed'
     } catch {
       return 'failed'

@@ -6,9 +6,21 @@ import { type Observable, ReplaySubject, Subject } from 'rxjs'
 import { attemptOf } from '../machines/delay.ts'
 import type { Fault } from '../machines/fault.ts'
 import type { LinkPorts } from './activities.ts'
-import { type Adapter, type Calls, checkAdapter, describe, type Outgoing } from './adapter/adapter.ts'
+import { type Adapter, type Calls, checkAdapter, type Outgoing } from './adapter/adapter.ts'
+import {
+  aborted,
+  CALL_WITHIN_MS,
+  type CallOptions,
+  checkDrain,
+  checkTicket,
+  errorCodeOf,
+  orAborted,
+  parkedError,
+  SEND_WITHIN_MS,
+  type SendOptions,
+} from './caller.ts'
 import type { FrameCounts } from './conversation.ts'
-import { type ErrorCode, HoldfastError, sentence } from './error.ts'
+import { HoldfastError } from './error.ts'
 import { type Explanation, explain, type Language, type LinkStatus } from './explain.ts'
 import { ListenerErrors } from './guarded.ts'
 import type { HandedMessage, HandOver } from './hand-over.ts'
@@ -17,45 +29,14 @@ import { Keeping } from './keeping.ts'
 import { endpointBook } from './net/endpoints.ts'
 import { http } from './net/request.ts'
 import { eventName, Recorder, type Recording, reasonOf, type TransitionRecord } from './observe/recorder.ts'
-import { type CheckedOptions, checkNumber, checkOptions, type Deadlines, type LinkOptions } from './options.ts'
-import {
-  type Fate,
-  Outbox,
-  type OutboxCounts,
-  RequestError,
-  type Settled,
-  type SettledMessage,
-  type Ticket,
-} from './outbox/outbox.ts'
+import { type CheckedOptions, checkOptions, type Deadlines, type LinkOptions } from './options.ts'
+import { BesideError, type Fate, Outbox, type OutboxCounts, runTask, type SettledMessage } from './outbox/outbox.ts'
 import type { Run, Step } from './run.ts'
 import { type Role, Runs } from './runs.ts'
 import { scrubber } from './secret.ts'
 import { type Continuity, LinkSession } from './session.ts'
 import { Starts } from './starts.ts'
-import { openWebSocket } from './transport/websocket.ts'
-
-export interface SendOptions {
-  /** How long it may take until it is delivered, in milliseconds. Default 300,000 for `send`, 10,000 for `call`. */
-  readonly withinMs?: number
-  /**
-   * Give one if a second copy would be harmless: then a message whose fate is uncertain is written again on the next
-   * transport, under this key.
-   */
-  readonly idempotencyKey?: string
-  /** Messages of one conversation are never written in another order than they were sent. Default: what the adapter says. */
-  readonly conversation?: string
-  /**
-   * Replaces the message of the same conversation and key that still waits and was never written: that one is refused.
-   * For states of which only the newest matters.
-   */
-  readonly coalesceKey?: string
-}
-
-export interface CallOptions extends SendOptions {
-  /** Refused at once if the link is not live, and never carried over the loss of a transport. Default false. */
-  readonly failFast?: boolean
-  readonly signal?: AbortSignal
-}
+import { openTransport } from './transport/open.ts'
 
 export interface Receipt {
   readonly fate: Fate
@@ -95,6 +76,8 @@ export interface ContinuityRecord {
   /** Milliseconds since 1970. */
   readonly at: number
 }
+
+export type { CallOptions, SendOptions }
 
 /** One bot's connection. */
 export interface Link<In = unknown, Out = unknown, C extends Calls = Calls> extends AsyncIterable<In>, AsyncDisposable {
@@ -157,10 +140,6 @@ export interface Link<In = unknown, Out = unknown, C extends Calls = Calls> exte
   /** Delivers what waits within `drainMs`, says goodbye and ends. Resolves once nothing of the link is left. */
   stop(options?: { drainMs?: number }): Promise<void>
 }
-
-const SEND_WITHIN_MS = 300_000
-const CALL_WITHIN_MS = 10_000
-const WITHIN_MAX_MS = 86_400_000
 
 /**
  * Starts a link that holds the adapter's peer, and keeps at it until `stop()`.
@@ -236,9 +215,12 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     this.#stopped = new Promise((resolve) => {
       this.#finish = resolve
     })
-    const beside = http(options, (delivered, message) => new RequestError(delivered, message))
+    const beside = http(options, (delivered, message) => new BesideError(delivered, message))
     this.#closePorts = beside.close
-    this.#ports = this.#makePorts(beside.request)
+    const { request } = beside
+    this.#ports = this.#makePorts((outgoing, signal, scrub) =>
+      'run' in outgoing ? runTask(outgoing, signal, scrub) : request(outgoing, signal, scrub),
+    )
     this.#status = { id, state: 'resolving', since: clock.wall(), attempt: 1, fault: null, nextDialAt: null }
     this.#runs = new Runs(this.#ports, endpointBook(clock), this.#session, {
       stepped: (step, role) => this.#stepped(step, role),
@@ -282,7 +264,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
       open:
         options.transport ??
         ((endpoint) =>
-          openWebSocket({ ...endpoint, clock, maxPayloadBytes, perMessageDeflate, connectMs, tlsMs, upgradeMs })),
+          openTransport({ ...endpoint, clock, maxPayloadBytes, perMessageDeflate, connectMs, tlsMs, upgradeMs })),
     }
   }
 
@@ -533,49 +515,3 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     return this.stop()
   }
 }
-
-const errorCodeOf: Record<Exclude<Fate, 'delivered'>, ErrorCode> = {
-  expired: 'expired',
-  refused: 'refused',
-  uncertain: 'uncertain',
-}
-
-const checkTicket = (options: CallOptions, fallback: number): Ticket => {
-  const { withinMs = fallback, idempotencyKey, conversation, coalesceKey, failFast = false } = options
-  checkName('idempotencyKey', idempotencyKey)
-  checkName('conversation', conversation)
-  checkName('coalesceKey', coalesceKey)
-  if (typeof failFast !== 'boolean') {
-    throw new HoldfastError('bad-option', `failFast is ${describe(failFast)}; it must be true or false.`)
-  }
-  checkNumber('withinMs', withinMs, WITHIN_MAX_MS)
-  return { withinMs, idempotencyKey, conversation, coalesceKey, failFast }
-}
-
-const checkDrain = (drainMs: number | undefined): void => {
-  if (drainMs !== undefined && drainMs !== 0) checkNumber('drainMs', drainMs, WITHIN_MAX_MS)
-}
-
-const checkName = (name: string, value: unknown): void => {
-  if (value === undefined || (typeof value === 'string' && value !== '')) return
-  throw new HoldfastError('bad-option', `${name} is ${describe(value)}; it must be a non-empty string.`)
-}
-
-const aborted = (signal: AbortSignal | undefined): HoldfastError =>
-  new HoldfastError('aborted', 'The operation was aborted by its signal.', { cause: signal?.reason })
-
-const parkedError = (id: string, fault: Fault | null): HoldfastError =>
-  new HoldfastError('parked', `${id} is parked: ${fault ? sentence(fault) : 'it was put on hold.'}`, {
-    fault: fault ?? undefined,
-  })
-
-/** The caller stops waiting; the message keeps its own deadline and fate. */
-const orAborted = (answered: Promise<Settled>, signal: AbortSignal): Promise<Settled> =>
-  new Promise((resolve, reject) => {
-    const abort = () => reject(aborted(signal))
-    signal.addEventListener('abort', abort, { once: true })
-    void answered.then((settled) => {
-      signal.removeEventListener('abort', abort)
-      resolve(settled)
-    })
-  })

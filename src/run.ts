@@ -68,6 +68,9 @@ export class Run {
     this.#choice = new Choice(book, () => this.ports.session, link.adapter.resumeHosts)
     this.#seat = governorOf(clock).join(() => this.order({ type: 'dial.invited', reason: 'endpoint-recovered' }))
     this.#hints = hintsOf(clock).subscribe((hint) => this.#hint(hint))
+    this.#hints.add(
+      link.adapter.arrivals$?.subscribe(() => this.order({ type: 'dial.invited', reason: 'peer-arrived' })),
+    )
     this.ports = {
       link,
       session,

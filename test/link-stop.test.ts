@@ -180,7 +180,7 @@ describe('the target', () => {
   it.each([
     ['no target at all', undefined, /url of adapter "small-talk" is undefined/],
     ['no URL', { url: 'nowhere' }, /is not a URL/],
-    ['a wrong scheme', { url: 'http://h/' }, /begins with "http:"/],
+    ['a wrong scheme', { url: 'ftp://h/' }, /begins with "ftp:"/],
     ['a header on two lines', { url: URL_OF_PEER, headers: { A: 'x\r\ny' } }, /header "A".* on one line/],
   ])('is a fault of the provider when it has %s', async (_what, target, detail) => {
     const { clock, link, end } = rig({ target: () => target as Target })

@@ -6,18 +6,26 @@
  * docs/adapters.md is the whole contract in prose with a worked example; this file is the same contract in types.
  */
 import type { SecureContextOptions } from 'node:tls'
-import type { Observable } from 'rxjs'
+import { isObservable, type Observable } from 'rxjs'
 import type { FaultCode } from '../../machines/fault.ts'
 import { HoldfastError } from '../error.ts'
 import { isSecret, reveal } from '../secret.ts'
+import type { Frame, OpenTransport } from '../transport/transport.ts'
 
-/** One unit on the transport, undecoded: text as string, binary as bytes. */
-export type Frame = string | Uint8Array
+export type { Frame }
 
 /** Where and how to dial. Asked for again on every attempt, so a URL or a token may change. */
 export interface Target {
-  /** `ws://` or `wss://`. User, password and query values are treated as secrets. */
+  /**
+   * Its scheme says what is opened: `ws://` or `wss://` a WebSocket, `http://` or `https://` questions and answers
+   * (src/exchange.ts). User, password and query values are treated as secrets.
+   */
   readonly url: string
+  /**
+   * For what is not dialed: a listener at which the peer arrives, or somebody else's client. `url` is only the name of it
+   * then, such as `peer:10001`: no DNS is asked, and no proxy is used.
+   */
+  readonly transport?: OpenTransport
   readonly headers?: Readonly<Record<string, string>>
   /** WebSocket subprotocols to offer. */
   readonly protocols?: readonly string[]
@@ -113,6 +121,8 @@ export interface Dialogue {
   opened?(): void
   /** Called for every inbound frame, in order. */
   frame(frame: Frame): Verdict
+  /** Called for every event of somebody else's client, in order, in place of frames. */
+  event?(name: string, values: readonly unknown[]): Verdict
   /** What the peer's close code means, if this protocol says so. Otherwise the codes of RFC 6455 apply. */
   closed?(code: number, reason: string): FaultCode | undefined
   /** The adapter's `probe`, for protocols whose question depends on what came over this transport. It is preferred. */
@@ -120,7 +130,12 @@ export interface Dialogue {
 }
 
 /** A message or call on its way out. */
-export type Outgoing = FrameOutgoing | HttpOutgoing
+export type Outgoing = FrameOutgoing | BesideOutgoing
+
+/** What goes beside the transport, so its loss says nothing about it. */
+export type BesideOutgoing = HttpOutgoing | TaskOutgoing
+
+export const isBeside = (outgoing: Outgoing): outgoing is BesideOutgoing => 'http' in outgoing || 'run' in outgoing
 
 export interface FrameOutgoing {
   readonly frame: Frame
@@ -143,6 +158,16 @@ export interface HttpOutgoing {
   }
   /** Reads the answer. Throw an Error with a message for people if it is a refusal. */
   read(status: number, body: string): unknown
+  readonly conversation?: string
+}
+
+/** For somebody else's client: a call of its own method. */
+export interface TaskOutgoing {
+  /**
+   * What it resolves to is the answer. An error with `delivered: 'refused'` says that nothing was done; any other leaves
+   * that open.
+   */
+  run(signal: AbortSignal): Promise<unknown>
   readonly conversation?: string
 }
 
@@ -201,6 +226,8 @@ export interface Adapter<In = unknown, Out = unknown, C extends Calls = Calls> {
    * `['discord.gg']`. An endpoint elsewhere is not dialed: it would be sent the token.
    */
   readonly resumeHosts?: readonly string[]
+  /** Emits when the peer has come to us: a link that waits then tries at once. For listeners. */
+  readonly arrivals$?: Observable<unknown>
   /**
    * The peer allows two transports of one bot for a moment, and every message comes with an `id`: then a link that has to
    * move opens the new transport before it closes the old one.
@@ -241,7 +268,7 @@ export const defineAdapter = <In = unknown, Out = unknown, C extends Calls = Cal
     target: typeof target === 'function' ? target : () => target,
   }
   checkAdapter(adapter)
-  if (typeof target !== 'function') checkTarget(target, `the target of adapter "${spec.name}"`)
+  if (typeof target !== 'function') checkAnyTarget(target, `the target of adapter "${spec.name}"`)
   return adapter
 }
 
@@ -272,13 +299,14 @@ export const checkAdapter = (adapter: unknown): void => {
 
 /** What an adapter says about its protocol. */
 const checkFacts = ({ name, ...parts }: Record<string, unknown>): void => {
-  const { starts, resumeHosts, overlap, dedupes, resumableClose, pace } = parts
+  const { starts, resumeHosts, overlap, dedupes, resumableClose, pace, arrivals$ } = parts
   const refuse = (fact: string, value: unknown, wants: string): never => {
     throw new HoldfastError('bad-option', `adapter.${fact} of "${name}" is ${describe(value)}; it must be ${wants}.`)
   }
   for (const [fact, value] of Object.entries({ overlap, dedupes })) {
     if (value !== undefined && typeof value !== 'boolean') refuse(fact, value, 'a boolean')
   }
+  if (arrivals$ !== undefined && !isObservable(arrivals$)) refuse('arrivals$', arrivals$, 'an Observable')
   const isText = (value: unknown) => typeof value === 'string' && value !== ''
   if (resumeHosts !== undefined && !(Array.isArray(resumeHosts) && resumeHosts.every(isText))) {
     refuse('resumeHosts', resumeHosts, 'a list of host names')
@@ -300,25 +328,51 @@ const checkFacts = ({ name, ...parts }: Record<string, unknown>): void => {
 
 const isWhole = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value)
 
-/** Throws unless it is a target that can be dialed. The URL is not repeated in the message: it may hold a token. */
-export const checkTarget = (target: unknown, where: string): void => {
-  const { url, headers = {}, protocols = [], secrets = [] } = (target ?? {}) as Record<string, unknown>
-  const wants = 'it must be a string such as "ws://127.0.0.1:3001/" or "wss://host/path".'
-  if (typeof url !== 'string')
-    throw new HoldfastError('bad-option', `The url of ${where} is ${describe(url)}; ${wants}`)
-  if (!URL.canParse(url)) throw new HoldfastError('bad-option', `The url of ${where} is not a URL; ${wants}`)
-  const { protocol, hostname, hash } = new URL(url)
-  if (protocol !== 'ws:' && protocol !== 'wss:') {
-    throw new HoldfastError('bad-option', `The url of ${where} begins with "${protocol}"; ${wants}`)
+/** What can be dialed, with an example of each. */
+const schemes = {
+  ws: 'ws://127.0.0.1:3001/',
+  wss: 'wss://host/path',
+  http: 'http://127.0.0.1:3000/',
+  https: 'https://host/path',
+}
+
+export type Scheme = keyof typeof schemes
+
+const WEBSOCKET: readonly Scheme[] = ['ws', 'wss']
+
+/**
+ * Throws unless it is a target that can be dialed by one of these schemes. The URL is not repeated in the message: it may
+ * hold a token.
+ */
+export const checkTarget = (target: unknown, where: string, allowed: readonly Scheme[] = WEBSOCKET): void => {
+  const { url, transport, headers = {}, protocols = [], secrets = [] } = (target ?? {}) as Record<string, unknown>
+  if (transport === undefined) checkUrl(url, where, allowed)
+  else if (typeof transport !== 'function' || typeof url !== 'string' || !URL.canParse(url)) {
+    throw new HoldfastError('bad-option', `${where} brings its own transport: a function, and a url that names it.`)
   }
-  if (hostname === '') throw new HoldfastError('bad-option', `The url of ${where} has no host; ${wants}`)
-  if (hash !== '') throw new HoldfastError('bad-option', `The url of ${where} has a fragment (#…); leave it out.`)
   checkHeaders(headers, where)
   for (const [name, list] of Object.entries({ protocols, secrets })) {
     if (Array.isArray(list) && list.every((each) => typeof each === 'string')) continue
     const got = Array.isArray(list) ? 'an array with something else in it' : describe(list)
     throw new HoldfastError('bad-option', `The ${name} of ${where} is ${got}; it must be an array of strings.`)
   }
+}
+
+/** Every target that the engine can open. */
+export const checkAnyTarget = (target: unknown, where: string): void =>
+  checkTarget(target, where, Object.keys(schemes) as Scheme[])
+
+const checkUrl = (url: unknown, where: string, allowed: readonly Scheme[]): void => {
+  const wants = `it must be a string such as ${allowed.map((scheme) => `"${schemes[scheme]}"`).join(' or ')}.`
+  if (typeof url !== 'string')
+    throw new HoldfastError('bad-option', `The url of ${where} is ${describe(url)}; ${wants}`)
+  if (!URL.canParse(url)) throw new HoldfastError('bad-option', `The url of ${where} is not a URL; ${wants}`)
+  const { protocol, hostname, hash } = new URL(url)
+  if (!allowed.some((scheme) => `${scheme}:` === protocol)) {
+    throw new HoldfastError('bad-option', `The url of ${where} begins with "${protocol}"; ${wants}`)
+  }
+  if (hostname === '') throw new HoldfastError('bad-option', `The url of ${where} has no host; ${wants}`)
+  if (hash !== '') throw new HoldfastError('bad-option', `The url of ${where} has a fragment (#…); leave it out.`)
 }
 
 /** RFC 9110, section 5.6.2. */

@@ -3,7 +3,7 @@
  * not an error: the link stays in `resolving`, asks again or listens on, and after a second makes do with the last known.
  */
 import { isObservable, Observable } from 'rxjs'
-import { type Adapter, checkTarget, type Target, type TargetContext, type Targets } from '../adapter/adapter.ts'
+import { type Adapter, checkAnyTarget, type Target, type TargetContext, type Targets } from '../adapter/adapter.ts'
 import type { Clock } from '../clock.ts'
 
 /** Milliseconds until the last known targets are used: incident 5, statement 2. */
@@ -41,7 +41,7 @@ export const discover = (adapter: Adapter, clock: Clock, context: TargetContext)
     }
     const take = (given: Targets) => {
       const targets = Array.isArray(given) ? given.slice(0, TARGETS_MAX) : [given as Target]
-      for (const target of targets) checkTarget(target, `adapter "${adapter.name}"`)
+      for (const target of targets) checkAnyTarget(target, `adapter "${adapter.name}"`)
       if (targets.length === 0) return makeDo()
       lastKnown.set(adapter, targets)
       tell(targets)

@@ -15,7 +15,7 @@ import { routeTo } from './route.ts'
  * Shorter than any server's own, by a round trip: a request that is written into a socket which the server has just
  * closed is lost, and nobody can tell whether it had an effect. Enough for calls that follow one another.
  */
-const KEEP_ALIVE_MS = 500
+export const KEEP_ALIVE_MS = 500
 const ANSWER_BYTES_MAX = 16 * 1024 * 1024
 
 export interface Http {

@@ -1,5 +1,5 @@
 /** Which message is written next, and when: to the transport that the link is live on, in order, at its pace. */
-import type { PaceLimit } from '../adapter/adapter.ts'
+import { isBeside, type PaceLimit } from '../adapter/adapter.ts'
 import type { Clock } from '../clock.ts'
 import { Alarm } from './alarm.ts'
 import type { Entry } from './entry.ts'
@@ -156,7 +156,7 @@ export class Dispatch {
   putBack(entries: readonly Entry[], trouble: string): void {
     for (const entry of entries) {
       this.left(entry)
-      entry.http = undefined
+      entry.beside = undefined
       entry.mayHaveArrived = true
       entry.trouble = trouble
     }
@@ -170,7 +170,7 @@ export class Dispatch {
   }
 }
 
-const isRequest = ({ outgoing }: Entry): boolean => 'http' in outgoing
+const isRequest = ({ outgoing }: Entry): boolean => isBeside(outgoing)
 
 /** Frames of one transport arrive in order; requests overtake each other and them. */
 const pipeOf = (entry: Entry, flight: Flight): object => (isRequest(entry) ? entry : flight)

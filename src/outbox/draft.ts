@@ -1,5 +1,5 @@
 /** A message as it will be written and kept, or why it can be neither. */
-import type { Outgoing } from '../adapter/adapter.ts'
+import { isBeside, type Outgoing } from '../adapter/adapter.ts'
 import { textOf } from '../error.ts'
 import { type Entry, newEntry, type Settled, type Ticket } from './entry.ts'
 import { recoveredSlip } from './keeper.ts'
@@ -59,10 +59,11 @@ const keptFrom = (key: string, ticket: Ticket, { message, wall }: Keeping): Kept
 const UNNAMED = ''
 
 const conversationOf = (outgoing: Outgoing, asked: string | undefined, isKept: boolean): string | undefined =>
-  asked ?? outgoing.conversation ?? (isKept && !('http' in outgoing) ? UNNAMED : undefined)
+  asked ?? outgoing.conversation ?? (isKept && !isBeside(outgoing) ? UNNAMED : undefined)
 
 const sizeOf = (outgoing: Outgoing): number => {
   if ('http' in outgoing) return Buffer.byteLength(outgoing.http.body ?? '')
+  if ('run' in outgoing) return 0
   const { frame } = outgoing
   if (typeof frame !== 'string' && !(frame instanceof Uint8Array)) throw new TypeError('a frame is a string or bytes')
   return typeof frame === 'string' ? Buffer.byteLength(frame) : frame.byteLength

@@ -61,7 +61,7 @@ export interface Entry extends Taken {
   /** Where it was written; undefined while it waits. */
   flight: Flight | undefined
   /** Its request, while one is under way. */
-  http: AbortController | undefined
+  beside: AbortController | undefined
   /** It was written and lost, and goes before all that wait for their first time. */
   again: boolean
   /** It waits, and still the peer may have it: from a transport that was lost, or from another life of this process. */
@@ -91,7 +91,7 @@ export const newEntry = (taken: Taken): Entry => ({
   resolve: taken.resolve,
   place: taken.place,
   flight: undefined,
-  http: undefined,
+  beside: undefined,
   again: false,
   mayHaveArrived: false,
   trouble: undefined,
@@ -99,13 +99,3 @@ export const newEntry = (taken: Taken): Entry => ({
   tries: 0,
   isSettled: false,
 })
-
-/** How a request over HTTP went wrong, and what that means for its message. */
-export class RequestError extends Error {
-  readonly delivered: 'refused' | 'uncertain'
-
-  constructor(delivered: 'refused' | 'uncertain', message: string) {
-    super(message)
-    this.delivered = delivered
-  }
-}

@@ -1,6 +1,6 @@
 /** What was written on one transport and waits for its proof. */
 import type { Fault } from '../../machines/fault.ts'
-import type { Frame, HttpOutgoing } from '../adapter/adapter.ts'
+import type { BesideOutgoing, Frame } from '../adapter/adapter.ts'
 import { Bell } from './bell.ts'
 import type { Entry, Settled } from './entry.ts'
 
@@ -12,7 +12,7 @@ export interface Writer {
   /** Sends a ping; `proven(mark)` follows when the peer answers. */
   mark(mark: number): void
   hasRoom(): boolean
-  request(outgoing: HttpOutgoing, signal: AbortSignal): Promise<unknown>
+  request(outgoing: BesideOutgoing, signal: AbortSignal): Promise<unknown>
 }
 
 /** The outbox as a flight needs it. */
@@ -64,7 +64,7 @@ export class Flight {
   }
 
   /** A request goes beside the transport, and outlives it. */
-  request(entry: Entry, outgoing: HttpOutgoing, signal: AbortSignal): Promise<unknown> {
+  request(entry: Entry, outgoing: BesideOutgoing, signal: AbortSignal): Promise<unknown> {
     entry.flight = this
     if (this.#requests++ === 0 && this.#frames === 0) this.#writer.awaitProof()
     return this.#writer.request(outgoing, signal)
@@ -73,7 +73,7 @@ export class Flight {
   /** To be told of every entry that is no longer written here. */
   left(entry: Entry): void {
     entry.flight = undefined
-    if (entry.http) this.#requests--
+    if (entry.beside) this.#requests--
     else this.#frames--
   }
 

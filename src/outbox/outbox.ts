@@ -7,21 +7,23 @@
  */
 import { type Observable, Subject } from 'rxjs'
 import type { Fault } from '../../machines/fault.ts'
-import type { HttpOutgoing, Outgoing, PaceLimit } from '../adapter/adapter.ts'
+import { type BesideOutgoing, type HttpOutgoing, isBeside, type Outgoing, type PaceLimit } from '../adapter/adapter.ts'
 import type { Clock } from '../clock.ts'
 import type { HandedMessage } from '../hand-over.ts'
 import { Alarm } from './alarm.ts'
 import { Bell } from './bell.ts'
+import type { BesideError } from './beside.ts'
 import { Dispatch } from './dispatch.ts'
 import { type Draft, draftOf, type Encode, revive } from './draft.ts'
-import { type Entry, type Fate, newEntry, type RequestError, type Settled, type Ticket } from './entry.ts'
+import { type Entry, type Fate, newEntry, type Settled, type Ticket } from './entry.ts'
 import { Flight, type Writer } from './flight.ts'
 import { type Client, Keeper, newSlip, notAccepted, type Recovery } from './keeper.ts'
 import { type LedgerOptions, plainCopy } from './ledger.ts'
 import { type Bounds, Room } from './room.ts'
 import type { Waiting } from './waiting.ts'
 
-export { type Fate, RequestError, type Settled, type Ticket } from './entry.ts'
+export { BesideError, runTask } from './beside.ts'
+export type { Fate, Settled, Ticket } from './entry.ts'
 export { Flight, type Writer } from './flight.ts'
 export type { Recovery } from './keeper.ts'
 export type { LedgerOptions } from './ledger.ts'
@@ -272,24 +274,28 @@ export class Outbox {
 
   #write(entry: Entry, flight: Flight): void {
     const { outgoing } = entry
-    if ('http' in outgoing) this.#request(entry, outgoing, flight)
+    if (isBeside(outgoing)) this.#request(entry, outgoing, flight)
     else flight.write(entry, outgoing.frame, outgoing.proof === 'answer')
   }
 
-  #request(entry: Entry, outgoing: HttpOutgoing, flight: Flight): void {
+  #request(entry: Entry, outgoing: BesideOutgoing, flight: Flight): void {
     const abort = new AbortController()
-    entry.http = abort
+    entry.beside = abort
     let isAnswered = false
-    const read = (status: number, body: string): unknown => {
+    const read = (status: number, body: string, { read }: HttpOutgoing): unknown => {
       isAnswered = true
-      return outgoing.read(status, body)
+      return read(status, body)
     }
-    flight.request(entry, { ...outgoing, read }, abort.signal).then(
+    const watched =
+      'http' in outgoing
+        ? { ...outgoing, read: (status: number, body: string) => read(status, body, outgoing) }
+        : outgoing
+    flight.request(entry, watched, abort.signal).then(
       (result) => {
-        if (entry.http === abort) this.#settle(entry, { fate: 'delivered', result })
+        if (entry.beside === abort) this.#settle(entry, { fate: 'delivered', result })
       },
-      ({ delivered, message }: RequestError) => {
-        if (entry.http !== abort || entry.isSettled) return
+      ({ delivered, message }: BesideError) => {
+        if (entry.beside !== abort || entry.isSettled) return
         // one that never left changes nothing about the one before it, which may have arrived
         const isUncertain = delivered !== 'refused' || (entry.mayHaveArrived && !isAnswered)
         if (isUncertain && entry.repeats) this.#repeat(entry, flight, message)
@@ -308,7 +314,7 @@ export class Outbox {
 
   #lost(flight: Flight, { code }: Fault): void {
     if (this.#dispatch.flight === flight) this.detach()
-    const lost = [...this.#open.values()].filter((entry) => entry.flight === flight && !entry.http)
+    const lost = [...this.#open.values()].filter((entry) => entry.flight === flight && !entry.beside)
     const trouble = `the transport was lost (${code})`
     // first, so that nothing of their conversations gets ahead of them
     this.#dispatch.putBack(
@@ -358,7 +364,7 @@ export class Outbox {
   takeAway(): HandedMessage[] {
     const handed: HandedMessage[] = []
     const wallOf = (at: number) => this.#clock.wall() + at - this.#clock.now()
-    const underWay = [...this.#open.values()].filter(({ http, repeats }) => http && repeats)
+    const underWay = [...this.#open.values()].filter(({ beside, repeats }) => beside && repeats)
     for (const entry of [...underWay, ...this.#waiting.values()]) {
       if (entry.slip?.isAccepted) continue
       const { key, message, expiresAt, conversation, coalesceKey, repeats: idempotent } = entry
@@ -366,7 +372,7 @@ export class Outbox {
       if (plain === undefined) continue
       const named = { ...(conversation && { conversation }), ...(coalesceKey && { coalesceKey }) }
       handed.push({ key, message: plain, expiresAt: wallOf(expiresAt), idempotent, ...named })
-      entry.http?.abort()
+      entry.beside?.abort()
       this.#settle(entry, { fate: 'uncertain', detail: 'it was handed over to the next process' })
     }
     return handed
@@ -398,7 +404,7 @@ export class Outbox {
     this.#dispatch.detach()
     this.#deadlines.clear()
     for (const entry of [...this.#open.values()]) {
-      entry.http?.abort()
+      entry.beside?.abort()
       if (this.#keeper?.leave(entry)) {
         this.#settle(entry, { fate: 'uncertain', detail: `${reason}; it is kept, and goes on at the next start` })
       } else this.#settle(entry, { fate: entry.flight ? 'uncertain' : 'refused', detail: reason })
@@ -433,7 +439,7 @@ export class Outbox {
     for (const entry of [...this.#open.values()].filter(({ expiresAt }) => expiresAt <= now)) {
       const { flight, withinMs, trouble } = entry
       if (flight) flights.add(flight)
-      entry.http?.abort()
+      entry.beside?.abort()
       if (flight || trouble !== undefined) {
         const why = trouble === undefined ? '' : `: ${trouble}`
         this.#settle(entry, { fate: 'uncertain', detail: `no answer within ${withinMs} ms${why}` })

@@ -1,6 +1,8 @@
 /** What every transport is to the rest: a thing that is opened once, moves frames, and is lost once. */
 import type { Fault } from '../../machines/fault.ts'
-import type { Frame } from '../adapter/adapter.ts'
+
+/** One unit on the transport, undecoded: text as string, binary as bytes. */
+export type Frame = string | Uint8Array
 
 /** The writing end of an open transport. */
 export interface Pipe {
@@ -19,6 +21,8 @@ export interface TransportListener {
   opened(): void
   ready(pipe: Pipe): void
   frame(frame: Frame): void
+  /** Somebody else's client reported this; in place of a frame. */
+  event(name: string, values: readonly unknown[]): void
   /** Bytes arrived; called once per chunk, after its frames. */
   inbound(): void
   answered(mark: string): void
@@ -28,5 +32,5 @@ export interface TransportListener {
   lost(fault: Fault, close?: { code: number; reason: string }): void
 }
 
-/** Dials and keeps one transport. The returned function ends it at once and leaves nothing behind. */
+/** Opens and keeps one transport. The returned function ends it at once and leaves nothing behind. */
 export type OpenTransport = (listener: TransportListener) => () => void

@@ -44,7 +44,7 @@ export interface WebSocketOptions {
 }
 
 /** The dialer gives up so many milliseconds before the chart would: it knows what became of every address. */
-const LEAD_MS = 20
+export const LEAD_MS = 20
 
 export const openWebSocket =
   (options: WebSocketOptions): OpenTransport =>
@@ -166,18 +166,25 @@ const endOf = (broken: unknown, hasFinished: boolean): string => {
 }
 
 const startUpgrade = ({ target, maxPayloadBytes, perMessageDeflate }: WebSocketOptions, socket: Socket): WebSocket => {
-  const url = new URL(target.url)
-  const { username, password } = url
-  const basic = username || password ? { Authorization: `Basic ${basicOf(username, password)}` } : {}
-  url.username = ''
-  url.password = ''
+  const { url, headers } = authorized(target)
   return new WebSocket(url, [...(target.protocols ?? [])], {
     createConnection: () => socket,
-    headers: { ...basic, ...target.headers },
+    headers,
     maxPayload: maxPayloadBytes,
     perMessageDeflate,
     followRedirects: false,
   })
+}
+
+/** User and password of a URL go into a header. */
+export const authorized = ({ url: text, headers }: Target): { url: URL; headers: Record<string, string> } => {
+  const url = new URL(text)
+  const { username, password } = url
+  const basic: Record<string, string> =
+    username || password ? { Authorization: `Basic ${basicOf(username, password)}` } : {}
+  url.username = ''
+  url.password = ''
+  return { url, headers: { ...basic, ...headers } }
 }
 
 const basicOf = (user: string, password: string): string =>

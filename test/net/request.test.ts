@@ -5,7 +5,7 @@ import { freePort } from '../../src/cli/lab/peer-process.ts'
 import { realClock } from '../../src/clock.ts'
 import { type Http, http } from '../../src/net/request.ts'
 import type { Lookup } from '../../src/net/resolve.ts'
-import { RequestError } from '../../src/outbox/outbox.ts'
+import { BesideError } from '../../src/outbox/outbox.ts'
 import { scrubber } from '../../src/secret.ts'
 import { answering, closeAll, rawServer, until } from '../transport/servers.ts'
 
@@ -24,7 +24,7 @@ const notFound: Lookup = async () => {
 const client = (lookup: Lookup = toLoopback): Http => {
   const made = http(
     { clock: realClock, lookup, proxy: false },
-    (delivered, message) => new RequestError(delivered, message),
+    (delivered, message) => new BesideError(delivered, message),
   )
   open.push(made)
   return made
@@ -40,10 +40,10 @@ const scrub = scrubber(['canary-token'])
 const ask = (made: Http, url: string, read?: HttpOutgoing['read'], signal = never) =>
   made.request(outgoing(url, read), signal, scrub)
 
-const failure = async (asked: Promise<unknown>): Promise<RequestError> => {
+const failure = async (asked: Promise<unknown>): Promise<BesideError> => {
   const error = await asked.catch((reason: unknown) => reason)
-  expect(error).toBeInstanceOf(RequestError)
-  return error as RequestError
+  expect(error).toBeInstanceOf(BesideError)
+  return error as BesideError
 }
 
 const replying = (body: string) =>

@@ -1,12 +1,12 @@
 /** An outbox with a network that only writes down what it is given, in virtual time. */
 import type { Frame, HttpOutgoing, Outgoing } from '../../src/adapter/adapter.ts'
 import {
+  BesideError,
   type Flight,
   Outbox,
   type OutboxOptions,
   type OutboxPorts,
   outboxDefaults,
-  RequestError,
   type Settled,
   type SettledMessage,
   type Ticket,
@@ -75,7 +75,7 @@ export class Desk {
       awaitProof: () => void this.awaited++,
       mark: (mark) => void marks.push(mark),
       hasRoom: () => this.room,
-      request: (outgoing, signal) => this.#request(outgoing, signal),
+      request: (outgoing, signal) => this.#request(outgoing as HttpOutgoing, signal),
     }
     const line = { flight: this.outbox.flight(writer), written, marks }
     this.lines.push(line)
@@ -90,10 +90,10 @@ export class Desk {
         answer: (result) => resolve(read(200, String(result))),
         refuse: (why) => {
           read(404, why)
-          reject(new RequestError('refused', why))
+          reject(new BesideError('refused', why))
         },
-        miss: (why) => reject(new RequestError('refused', why)),
-        cut: (why) => reject(new RequestError('uncertain', why)),
+        miss: (why) => reject(new BesideError('refused', why)),
+        cut: (why) => reject(new BesideError('uncertain', why)),
       }),
     )
   }

@@ -1,7 +1,7 @@
 /** One run of the outbox in a random world: what was put, what crossed which transport, and whether that was right. */
 import { expect } from 'vitest'
-import type { Outgoing } from '../../src/adapter/adapter.ts'
-import { type Fate, type Flight, Outbox, RequestError, type SettledMessage } from '../../src/outbox/outbox.ts'
+import type { HttpOutgoing, Outgoing } from '../../src/adapter/adapter.ts'
+import { BesideError, type Fate, type Flight, Outbox, type SettledMessage } from '../../src/outbox/outbox.ts'
 import { type HeapClock, heapClock, seededRandom } from '../../src/testing/heap-clock.ts'
 import type { Order, Plan, Put } from './orders.ts'
 import { Disk } from './shaky-store.ts'
@@ -43,7 +43,7 @@ interface Request {
   readonly message: Message
   read(status: number, body: string): unknown
   resolve(result: unknown): void
-  reject(error: RequestError): void
+  reject(error: BesideError): void
 }
 
 export type Tally = Partial<Record<Fate | 'rewritten' | 'revived' | 'replaced' | 'dropped' | 'marked', number>>
@@ -224,7 +224,8 @@ export class Model {
           line.mark = mark
         },
         hasRoom: () => this.#room,
-        request: ({ http, read }) => {
+        request: (outgoing) => {
+          const { http, read } = outgoing as HttpOutgoing
           this.#watch(() => this.#wrote(http.body!, line))
           const message = this.#messages[Number.parseInt(http.body!, 10)]!
           return new Promise((resolve, reject) => {
@@ -243,7 +244,7 @@ export class Model {
     if (how === 1) read(404, '')
     const goesOn = how === 3 || (how === 2 && message.mayHaveArrived)
     if (message.life === this.#life && message.repeats && goesOn) this.#putBack(message)
-    reject(new RequestError(how === 3 ? 'uncertain' : 'refused', 'it failed'))
+    reject(new BesideError(how === 3 ? 'uncertain' : 'refused', 'it failed'))
   }
 
   #putBack(message: Message): void {

@@ -115,6 +115,7 @@ export class Dialed implements TransportListener {
     this.told.push(`frame ${typeof frame === 'string' ? frame : Buffer.from(frame).toString('hex')}`)
     this.onFrame?.()
   }
+  event = (name: string) => void this.told.push(`event ${name}`)
   inbound = () => void this.told.push('inbound')
   answered = (mark: string) => void this.told.push(`answered ${mark}`)
   drained = () => void this.told.push('drained')

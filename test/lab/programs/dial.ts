@@ -77,6 +77,7 @@ const ws: Reach = async ({ host, port }, callOff) => {
       opened: nothing,
       ready: () => done({}),
       frame: nothing,
+      event: nothing,
       inbound: nothing,
       answered: nothing,
       drained: nothing,
