@@ -159,7 +159,7 @@ export const checkOptions = (options: LinkOptions, adapterName: string): Checked
   refuseUnknown(options, KNOWN, 'options')
   const clock = checkClock(options.clock ?? realClock)
   const four = Math.floor(clock.random() * 0x10000)
-  const handOver = checkHanded(options.handOver, adapterName)
+  const handOver = checkHanded(options, adapterName)
   const id = options.id ?? handOver?.id ?? `${adapterName}-${four.toString(16).padStart(4, '0')}`
   if (typeof id !== 'string' || id === '' || id.length > ID_LENGTH_MAX) {
     throw wrong('id', id, `a string of 1 to ${ID_LENGTH_MAX} characters`)
@@ -217,18 +217,20 @@ export const checkProxy = (proxy: unknown): LinkOptions['proxy'] => {
   throw wrong('proxy', proxy, 'false or the URL of a proxy: http://, https:// or socks5://')
 }
 
-const checkHanded = (handOver: HandOver | undefined, adapterName: string): HandOver | undefined => {
+const checkHanded = ({ handOver, id }: LinkOptions, adapterName: string): HandOver | undefined => {
   if (handOver === undefined) return undefined
-  const problem = problemOf(handOver, adapterName)
+  const problem = problemOf(handOver, adapterName, id)
   if (problem === undefined) return handOver
   const advice = 'Give what link.handOver() or loadHandOver() gave, as it is, or leave it out and start anew.'
   throw new HoldfastError('bad-option', `The option "handOver" cannot be used: ${problem} ${advice}`)
 }
 
-const problemOf = (handOver: HandOver, adapterName: string): string | undefined => {
+const problemOf = (handOver: HandOver, adapterName: string, asked: string | undefined): string | undefined => {
   try {
-    const { adapter } = checkHandOver(handOver)
-    return adapter === adapterName ? undefined : `it is of a link with another adapter than "${adapterName}".`
+    const { adapter, id } = checkHandOver(handOver)
+    if (adapter !== adapterName) return `it is of a link with another adapter than "${adapterName}".`
+    // the session of one bot in the hands of another would give it the other's messages
+    return asked === undefined || asked === id ? undefined : `it is of the link "${id}", and this one is "${asked}".`
   } catch (error) {
     return error instanceof Error ? error.message : textOf(error)
   }

@@ -6,10 +6,11 @@ import { curveTable, waitTable } from '../curves.ts'
 import type { Numbers } from '../numbers.ts'
 
 const GOVERNOR = 'src/governor.ts'
+const RUN = 'src/run.ts'
 const BUDGET = 'src/budget.ts'
 const BUDGET_STORE = 'src/budget-store.ts'
 
-export const backoff = (): string => `## Backoff
+export const backoff = (numbers: Numbers): string => `## Backoff
 
 How long a link waits depends on what its last dial cost the other side. There is no option for it.
 
@@ -21,7 +22,8 @@ links march in step. How many seconds a link waits after so many failed dials of
 ${waitTable()}
 
 A fault uses up a dial of its own curve and forgives the cheaper curves only. Everything is forgiven after ${duration(deadlines.provenAfter)} in \`live\`
-(\`deadlines.provenMs\`). A delay that the peer asked for (\`Retry-After\`, up to ${duration(RETRY_AFTER_MAX_MS)}) is a minimum, plus up to 10 %. It cannot be
+(\`deadlines.provenMs\`). Whoever is turned away before the transport is open (no answer, a refused upgrade) has cost no session, and waits
+${numbers.show(RUN, 'TURNED_AWAY_MAX_MS')} at most, so that it is back half a minute after the peer. A delay that the peer asked for (\`Retry-After\`, up to ${duration(RETRY_AFTER_MAX_MS)}) is a minimum, plus up to 10 %. It cannot be
 cut short, not even by \`retry()\`.`
 
 export const governor = (numbers: Numbers): string => `## The governor
@@ -59,8 +61,8 @@ of is given up after ${duration(breakerDeadlines.probeDeadline)}, and a ramp in 
 export const budget = (numbers: Numbers): string => `## The session budget
 
 Some platforms take a token away that starts too many sessions (Discord: 1,000 in a day). For these there is a budget, out
-of which every start has to be reserved before. Neither OneBot nor Satori counts sessions: of today's adapters none uses
-it, and it is not part of the public surface yet.
+of which every start has to be reserved before: \`sessionBudget()\` of \`holdfast\`, which the adapters of
+[Discord](adapters/discord.md#session-starts) and [QQ](adapters/qq.md) use. Neither OneBot nor Satori counts sessions.
 
 - A day is any 24 hours. A part of it is held back, ${numbers.show(BUDGET, 'reserve')} unless told: the reserve, for what cannot be counted.
 - Rate and day are kept in one file per bot, in \`$XDG_STATE_HOME/holdfast\` or \`~/.local/state/holdfast\`

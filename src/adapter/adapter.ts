@@ -12,6 +12,7 @@ import { HoldfastError } from '../error.ts'
 import { isSecret, reveal } from '../secret.ts'
 import type { Frame, OpenTransport } from '../transport/transport.ts'
 
+export { type Answer, type AnswerHeaders, ask, cancel, type Question, readAnswer } from '../exchange.ts'
 export type { Frame }
 
 /** Where and how to dial. Asked for again on every attempt, so a URL or a token may change. */

@@ -360,11 +360,12 @@ describe('the option handOver', () => {
     )
   })
 
-  test('names the link, unless it has a name', () => {
+  test('names the link; one of another name is refused, for it would get the session of another bot', () => {
     const { clock } = freshWorld()
     const options = { clock, handOver: good, signal: AbortSignal.abort() }
     expect(connect(gatewayAdapter(), options).id).toBe('bot')
-    expect(connect(gatewayAdapter(), { ...options, id: 'other' }).id).toBe('other')
+    expect(connect(gatewayAdapter(), { ...options, id: 'bot' }).id).toBe('bot')
+    expect(() => connect(gatewayAdapter(), { ...options, id: 'other' })).toThrow(/link "bot", and this one is "other"/)
   })
 
   test('bounds a time that nobody could have asked for', async () => {
