@@ -4,8 +4,9 @@ import { breakerDeadlines, breakerMachine, WINDOW_MAX } from '../machines/breake
 import { deadlines, RETRY_AFTER_MAX_MS } from '../machines/delay.ts'
 import { faults, type Text } from '../machines/fault.ts'
 import { linkMachine } from '../machines/link.ts'
+import { breakerLayout } from '../src/diagram/breaker-layout.ts'
 import { kindWords, sideWords } from '../src/diagram/fault-words.ts'
-import { linkLayout } from '../src/diagram/layout.ts'
+import { linkLayout } from '../src/diagram/link-layout.ts'
 import { mermaidOf } from '../src/diagram/mermaid.ts'
 import { chartOf, duration, edgesOf } from '../src/diagram/model.ts'
 import { svgOf } from '../src/diagram/svg.ts'
@@ -21,6 +22,7 @@ export const pages = async (root = join(import.meta.dirname, '..')): Promise<Rec
   return {
     'docs/link.svg': svgOf(chart, linkLayout),
     'docs/link.md': linkPage(),
+    'docs/breaker.svg': svgOf(chartOf(breakerMachine), breakerLayout),
     'docs/breaker.md': breakerPage(),
     'docs/faults.md': faultsPage(),
     'docs/network.md': networkPage(root),
@@ -87,6 +89,8 @@ way with each that succeeds, ${WINDOW_MAX} at most.
 Which link is the scout, and who is invited next, is the governor's business, \`src/governor.ts\`. It also keeps the budgets
 of which [the rules](rules.md) speak, and lets nobody go whom the peer told to wait until that time has passed. The chart says when: every state but \`closed\` is on a deadline, and \`closed\` asks
 nothing of anybody.
+
+![The states of an endpoint's health and the arrows between them](breaker.svg)
 
 \`\`\`mermaid
 ${mermaidOf(chart).trimEnd()}

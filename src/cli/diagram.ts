@@ -35,7 +35,7 @@ export const diagram = async ({ file, exported, machine, format, language }: Dia
       if (drawn.layout) return svgOf(chart, drawn.layout)
       throw new HoldfastError(
         'bad-option',
-        `--format svg: only machines whose parts somebody placed are drawn (${drawable()}). ` +
+        `--format svg: of your machines nobody has placed the parts. ` +
           'Use --format mermaid, or --format dot and Graphviz: dot -Tsvg.',
       )
     case 'dot':
@@ -46,5 +46,3 @@ export const diagram = async ({ file, exported, machine, format, language }: Dia
       return `${stateTable(chart, language)}\n`
   }
 }
-
-const drawable = (): string => machineNames.filter((name) => builtIns.get(name)?.layout).join(', ')

@@ -2,17 +2,19 @@
 import type { AnyStateMachine } from 'xstate'
 import { breakerMachine } from '../../machines/breaker.ts'
 import { linkMachine } from '../../machines/link.ts'
-import { type Layout, linkLayout } from './layout.ts'
+import { breakerLayout } from './breaker-layout.ts'
+import type { Layout } from './layout.ts'
+import { linkLayout } from './link-layout.ts'
 
 export interface BuiltIn {
   readonly machine: AnyStateMachine
-  /** Where its parts stand in a drawing, if somebody placed them. */
+  /** Where its parts stand in a drawing. */
   readonly layout?: Layout
 }
 
 const all = {
   link: { machine: linkMachine, layout: linkLayout },
-  breaker: { machine: breakerMachine },
+  breaker: { machine: breakerMachine, layout: breakerLayout },
 } satisfies Record<string, BuiltIn>
 
 export const builtIns: ReadonlyMap<string, BuiltIn> = new Map(Object.entries(all))

@@ -38,6 +38,7 @@ export const svgOf = (chart: Chart, layout: Layout): string => {
     leaves.map(({ path }) => path),
     layout.states,
   )
+  mustHaveRoom(everywhere, layout)
 
   const { width, height } = layout
   return [
@@ -51,11 +52,16 @@ export const svgOf = (chart: Chart, layout: Layout): string => {
     ...layout.initials.map(({ from, to }) => initialOf(from, to)),
     ...drawn.map((edge) => edgeOf(edge, layout)),
     ...leaves.map((state) => nodeOf(chart, state, layout)),
-    everywhereOf(chart, everywhere, layout.everywhere),
+    ...(layout.everywhere ? [everywhereOf(chart, everywhere, layout.everywhere)] : []),
     legendOf(layout.legend),
     '</svg>',
     '',
   ].join('\n')
+}
+
+const mustHaveRoom = (everywhere: readonly Edge[], layout: Layout): void => {
+  if (everywhere.length > 0 === (layout.everywhere !== undefined)) return
+  throw new Error('The layout has room for orders that hold everywhere and there are none, or the other way round')
 }
 
 const mustMatch = (what: string, wanted: string[], placed: Readonly<Record<string, unknown>>): void => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { linkMachine } from '../../machines/link.ts'
-import { edgeId, linkLayout, nodeId } from '../../src/diagram/layout.ts'
+import { edgeId, nodeId } from '../../src/diagram/layout.ts'
+import { linkLayout } from '../../src/diagram/link-layout.ts'
 import { chartOf, edgesOf } from '../../src/diagram/model.ts'
 import { svgOf } from '../../src/diagram/svg.ts'
 import { rich } from './charts.ts'
