@@ -35,7 +35,7 @@ const flags = [
   '--disable-sync',
 ]
 
-export const launchChromium = (): Promise<Browser> => {
+export const launchChromium = (more: readonly string[] = []): Promise<Browser> => {
   if ('missing' in chromium) throw new Error(chromium.missing)
-  return playwright.launch({ executablePath: chromium.executable, args: flags })
+  return playwright.launch({ executablePath: chromium.executable, args: [...flags, ...more] })
 }
