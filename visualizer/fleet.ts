@@ -2,7 +2,7 @@
 import type { Change, Delta, Hello, History, Row, Tx } from '../src/observe/inspect/protocol.ts'
 import type { TransitionRecord } from '../src/observe/recorder.ts'
 import { edgeOf } from './edges.ts'
-import { type Bands, type Link, noBands, noRecords, type Records, type Source } from './source.ts'
+import { type Bands, type Link, noBands, noRecords, type Records, type Source, unknownLink } from './source.ts'
 
 /** Per link. The bands of ten thousand links then take some 20 MB. */
 const BANDS_MAX = 128
@@ -52,18 +52,7 @@ export class Fleet implements Source {
     for (const [index, id, adapter, ...rest] of rows) {
       let link = this.#byIndex.get(index)
       if (!link) {
-        link = {
-          index,
-          id,
-          adapter,
-          state: '',
-          since: 0,
-          attempt: 0,
-          fault: null,
-          detail: undefined,
-          roundTripMs: -1,
-          dueAt: -1,
-        }
+        link = unknownLink(index, id, adapter)
         this.#byIndex.set(index, link)
         this.#past.set(index, { starts: [], states: [], causes: [], at: [], ms: [] })
         this.links.push(link)

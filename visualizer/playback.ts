@@ -1,6 +1,6 @@
 /** A trace as a source: the fleet as it was at the moment that the scrubber shows. */
 import { deadlines } from 'virtual:chart'
-import { type Bands, type Link, noBands, noRecords, type Records, type Source } from './source.ts'
+import { type Bands, type Link, noBands, noRecords, type Records, type Source, unknownLink } from './source.ts'
 import type { Trace } from './trace.ts'
 
 export const SPEEDS = [0.5, 1, 2, 5, 10, 20, 50] as const
@@ -17,18 +17,7 @@ export class Playback implements Source {
     this.trace = trace
     this.begin = trace.begin
     this.#moment = trace.begin
-    this.#byIndex = trace.ids.map((id, index) => ({
-      index,
-      id,
-      adapter: '',
-      state: '',
-      since: 0,
-      attempt: 0,
-      fault: null,
-      detail: undefined,
-      roundTripMs: -1,
-      dueAt: -1,
-    }))
+    this.#byIndex = trace.ids.map((id, index) => unknownLink(index, id, ''))
     this.links = [...this.#byIndex].sort((a, b) => (a.id < b.id ? -1 : 1))
     this.moveTo(trace.begin)
   }

@@ -17,6 +17,20 @@ export interface Link {
   dueAt: number
 }
 
+/** A link of which nothing is known yet. */
+export const unknownLink = (index: number, id: string, adapter: string): Link => ({
+  index,
+  id,
+  adapter,
+  state: '',
+  since: 0,
+  attempt: 0,
+  fault: null,
+  detail: undefined,
+  roundTripMs: -1,
+  dueAt: -1,
+})
+
 /** The states that a link went through; each lasts until the next begins. */
 export interface Bands {
   readonly length: number
