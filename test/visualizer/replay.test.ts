@@ -39,7 +39,7 @@ const record = async (): Promise<readonly TransitionRecord[]> => {
 }
 
 const textOf = (records: readonly object[]) => `${records.map((each) => JSON.stringify(each)).join('\n')}\n`
-const header = '{"holdfast":1,"version":"0.1.0"}\n'
+const header = '{"holdfast":1,"version":"0.1.0","machine":"link","at":0,"redaction":"strict"}\n'
 const title = 'missing' in chromium ? `traces on the page (left out: ${chromium.missing})` : 'traces on the page'
 
 describe.skipIf('missing' in chromium)(title, () => {
@@ -199,13 +199,21 @@ describe.skipIf('missing' in chromium)(title, () => {
       ...base,
       at: 1_000 + i,
       link: p,
-      from: p,
-      to: p,
+      from: 'resolving',
+      to: 'connecting',
       event: p,
       reason: p,
       detail: p,
     }))
-    await open(page, textOf(evil))
+    const states = evil
+      .map((each) => ({ ...each, from: each.link, to: each.link }))
+      .filter(({ to }) => !/^[a-z]+$/.test(to))
+    expect(states.length).toBeGreaterThan(35)
+    await open(page, textOf([...states, ...evil]))
+    // what is no name is no state, so nothing of it is drawn
+    expect(await notices(page)).toEqual([
+      `trace.hf.ndjson: ${states.length} lines are no transitions and were left out`,
+    ])
     await page.locator('#moment').fill('40')
     await expect.poll(() => page.locator('#grid-table tbody tr').count()).toBe(40)
     // A lone half of a character does not survive the way out of the browser.
