@@ -87,7 +87,7 @@ none. Without the option the environment decides:
 | --- | --- |
 | \`HTTPS_PROXY\` | \`wss://\` and \`https://\` |
 | \`HTTP_PROXY\` | \`ws://\` and \`http://\` |
-| \`ALL_PROXY\` | both, where the one above is not set |
+| \`ALL_PROXY\` | both, where the one above is not set; \`tcp://\` and \`tls://\` by this one alone |
 | \`NO_PROXY\` | what goes direct: \`example.org\` (and all below it), \`10.0.0.0/8\`, \`host:port\`, \`*\` |
 
 Names in lower case come first. Loopback never goes through a proxy of the environment. Kinds are \`http://\`, \`https://\`

@@ -9,19 +9,28 @@ import type { SecureContextOptions } from 'node:tls'
 import { isObservable, type Observable } from 'rxjs'
 import type { FaultCode } from '../../machines/fault.ts'
 import { HoldfastError } from '../error.ts'
+import type { Framing } from '../framing.ts'
+import type { KeyExchange } from '../key-exchange.ts'
 import { isSecret, reveal } from '../secret.ts'
 import type { Frame, OpenTransport } from '../transport/transport.ts'
 
 export { type Answer, type AnswerHeaders, ask, cancel, type Question, readAnswer } from '../exchange.ts'
+export { type FrameDecoder, type Framing, type LengthPrefix, lengthPrefixed } from '../framing.ts'
+export { type EcdhOptions, ecdh, type KeyExchange, type Sealer } from '../key-exchange.ts'
 export type { Frame }
 
 /** Where and how to dial. Asked for again on every attempt, so a URL or a token may change. */
 export interface Target {
   /**
    * Its scheme says what is opened: `ws://` or `wss://` a WebSocket, `http://` or `https://` questions and answers
-   * (src/exchange.ts). User, password and query values are treated as secrets.
+   * (src/exchange.ts), `tcp://host:port` or `tls://host:port` frames on a bare socket. User, password and query values are
+   * treated as secrets.
    */
   readonly url: string
+  /** Where frames begin and end on a bare socket: needed there, and of no use elsewhere. */
+  readonly framing?: Framing
+  /** On a bare socket: keys are agreed on before the transport is open, and all frames are sealed. Called for each dial. */
+  readonly keyExchange?: () => KeyExchange
   /**
    * For what is not dialed: a listener at which the peer arrives, or somebody else's client. `url` is only the name of it
    * then, such as `peer:10001`: no DNS is asked, and no proxy is used.
@@ -335,6 +344,8 @@ const schemes = {
   wss: 'wss://host/path',
   http: 'http://127.0.0.1:3000/',
   https: 'https://host/path',
+  tcp: 'tcp://127.0.0.1:8080',
+  tls: 'tls://host:8443',
 }
 
 export type Scheme = keyof typeof schemes
@@ -346,11 +357,19 @@ const WEBSOCKET: readonly Scheme[] = ['ws', 'wss']
  * hold a token.
  */
 export const checkTarget = (target: unknown, where: string, allowed: readonly Scheme[] = WEBSOCKET): void => {
-  const { url, transport, headers = {}, protocols = [], secrets = [] } = (target ?? {}) as Record<string, unknown>
+  const {
+    url,
+    transport,
+    headers = {},
+    protocols = [],
+    secrets = [],
+    ...more
+  } = (target ?? {}) as Record<string, unknown>
   if (transport === undefined) checkUrl(url, where, allowed)
   else if (typeof transport !== 'function' || typeof url !== 'string' || !URL.canParse(url)) {
     throw new HoldfastError('bad-option', `${where} brings its own transport: a function, and a url that names it.`)
   }
+  if (transport === undefined) checkBare(String(url), more, where)
   checkHeaders(headers, where)
   for (const [name, list] of Object.entries({ protocols, secrets })) {
     if (Array.isArray(list) && list.every((each) => typeof each === 'string')) continue
@@ -374,6 +393,33 @@ const checkUrl = (url: unknown, where: string, allowed: readonly Scheme[]): void
   }
   if (hostname === '') throw new HoldfastError('bad-option', `The url of ${where} has no host; ${wants}`)
   if (hash !== '') throw new HoldfastError('bad-option', `The url of ${where} has a fragment (#…); leave it out.`)
+}
+
+/** What a bare socket needs, and nothing else can use. */
+const checkBare = (url: string, { framing, keyExchange }: Record<string, unknown>, where: string): void => {
+  const { protocol, port, username, password, pathname, search } = new URL(url)
+  const isBare = protocol === 'tcp:' || protocol === 'tls:'
+  if (!isBare && (framing ?? keyExchange) !== undefined) {
+    throw new HoldfastError('bad-option', `${where} has a framing or a keyExchange: those are for tcp:// and tls://.`)
+  }
+  if (!isBare) return
+  const { encode, decoder } = (framing ?? {}) as Partial<Framing>
+  if (typeof encode !== 'function' || typeof decoder !== 'function') {
+    const wants = 'it must be one such as lengthPrefixed({ bytes: 4 }), because a bare socket has no frames of its own.'
+    throw new HoldfastError('bad-option', `The framing of ${where} is ${describe(framing)}; ${wants}`)
+  }
+  if (keyExchange !== undefined && typeof keyExchange !== 'function') {
+    const wants = 'it must be a function such as ecdh({ … }), which is called for each dial.'
+    throw new HoldfastError('bad-option', `The keyExchange of ${where} is ${describe(keyExchange)}; ${wants}`)
+  }
+  if (port === '')
+    throw new HoldfastError('bad-option', `The url of ${where} has no port, and ${protocol} has none by itself.`)
+  if (username + password + search !== '' || !/^\/?$/.test(pathname)) {
+    throw new HoldfastError(
+      'bad-option',
+      `The url of ${where} has more than a host and a port, which ${protocol} cannot carry.`,
+    )
+  }
 }
 
 /** RFC 9110, section 5.6.2. */

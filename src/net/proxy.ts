@@ -48,7 +48,8 @@ type Environment = Readonly<Record<string, string | undefined>>
 
 /**
  * The proxy for a URL, if it goes through one. An option decides alone; without it the environment does: HTTPS_PROXY for
- * wss, HTTP_PROXY for ws, else ALL_PROXY, in lower case first, and never for loopback or what NO_PROXY names.
+ * wss, HTTP_PROXY for ws, else ALL_PROXY (of tcp and tls it alone), in lower case first, and never for loopback or what
+ * NO_PROXY names.
  * Throws if the environment names a proxy that cannot be used.
  */
 export const proxyFor = (
@@ -60,7 +61,7 @@ export const proxyFor = (
   if (option !== undefined) return parseProxy(option)
   const read = (name: string) => environment[name.toLowerCase()] || environment[name] || undefined
   const scheme = isSecure(url) ? 'HTTPS_PROXY' : 'HTTP_PROXY'
-  const variable = read(scheme) ? scheme : 'ALL_PROXY'
+  const variable = read(scheme) && !/^(?:tcp|tls):/.test(url) ? scheme : 'ALL_PROXY'
   const text = read(variable)
   if (text === undefined || isLoopback(hostOf(url)) || isExcepted(url, read('NO_PROXY') ?? '')) return undefined
   const proxy = parseProxy(text)

@@ -206,8 +206,9 @@ export const identityOf = (url: string): { host: string; servername: string } =>
 }
 
 /** Whether a URL asks for TLS. */
-export const isSecure = (url: string): boolean => /^(?:wss|https):$/.test(new URL(url).protocol)
+export const isSecure = (url: string): boolean => /^(?:wss|https|tls):$/.test(new URL(url).protocol)
 
+/** `tcp://` and `tls://` have no port of their own: their targets are checked to name one. */
 export const portOf = (url: string): number => {
   const { port } = new URL(url)
   return port === '' ? (isSecure(url) ? 443 : 80) : Number(port)

@@ -17,7 +17,13 @@ export const tlsLayer = ({ url, tls, withinMs }: TlsOptions): Layer => ({
   step: 'tls',
   withinMs,
   take: (socket, done) => {
-    const options: ConnectionOptions = { ...tls, ...identityOf(url), socket, ALPNProtocols: ['http/1.1'] }
+    const speaksHttp = !url.startsWith('tls:')
+    const options: ConnectionOptions = {
+      ...tls,
+      ...identityOf(url),
+      socket,
+      ...(speaksHttp && { ALPNProtocols: ['http/1.1'] }),
+    }
     const secured = connect(options)
     secured.once('secureConnect', () => done(undefined, secured))
     return secured

@@ -16,6 +16,7 @@ import type { ProxyServer } from '../net/proxy.ts'
 import type { Address, AddressFeed } from '../net/resolve.ts'
 import { routeTo } from '../net/route.ts'
 import { decodePercent } from '../secret.ts'
+import { endOf, flush, gather } from './socket.ts'
 import type { OpenTransport, TransportListener } from './transport.ts'
 
 export interface WebSocketOptions {
@@ -61,9 +62,9 @@ class WebSocketTransport {
   #deadline: Timer | undefined
   #isEnded = false
   #isOpen = false
-  /** What broke the socket after the upgrade, and whether the peer ended its side: ws tells neither. */
+  /** What broke the socket after the upgrade, and whether the peer ended its side: ws shows both as close 1006. */
   #broken: unknown
-  #hasFinished = false
+  #finished: string | undefined
 
   constructor(options: WebSocketOptions, listener: TransportListener) {
     this.#options = options
@@ -116,8 +117,7 @@ class WebSocketTransport {
       return
     }
     this.#undo.push(() => {
-      // what was written in this turn has to reach the kernel before the socket is destroyed
-      while (socket.writableCorked > 0) socket.uncork()
+      flush(socket)
       ws.terminate()
     })
     ws.on('error', (error) => this.#lose(faultFrom(error, this.#isOpen ? 'open' : 'upgrading')))
@@ -143,7 +143,7 @@ class WebSocketTransport {
       else this.#lose(faultFrom(error, 'upgrading'))
     })
     socket.once('end', () => {
-      this.#hasFinished = true
+      this.#finished = 'the socket ended without a close frame'
     })
     socket.once('close', () => {
       if (!this.#isOpen) this.#lose({ code: 'dropped', detail: 'the peer closed the socket before it answered' })
@@ -152,17 +152,8 @@ class WebSocketTransport {
 
   #closed(code: number, reason: string): void {
     if (code !== ABNORMAL) this.#lose(faultFromClose(code, reason), { code, reason })
-    else this.#lose({ code: 'connection-lost', detail: endOf(this.#broken, this.#hasFinished) })
+    else this.#lose({ code: 'connection-lost', detail: endOf(this.#broken, this.#finished) })
   }
-}
-
-/** A reset, an end and a silence of the network look the same to ws: close 1006. */
-const endOf = (broken: unknown, hasFinished: boolean): string => {
-  if (!broken) return hasFinished ? 'the socket ended without a close frame' : 'the socket closed without a word'
-  const { code } = broken as NodeJS.ErrnoException
-  const { detail } = faultFrom(broken, 'open')
-  if (code === 'ETIMEDOUT') return `the network stopped answering: ${detail}`
-  return code === 'ECONNRESET' || code === 'EPIPE' ? `the peer reset the connection: ${detail}` : (detail ?? '')
 }
 
 const startUpgrade = ({ target, maxPayloadBytes, perMessageDeflate }: WebSocketOptions, socket: Socket): WebSocket => {
@@ -215,6 +206,7 @@ const serve = (ws: WebSocket, socket: Socket, listener: TransportListener, isOve
   })
   listener.ready({
     send: (frame: Frame) => {
+      // ws alone makes a system call for each frame
       gather(socket)
       ws.send(frame)
     },
@@ -222,13 +214,6 @@ const serve = (ws: WebSocket, socket: Socket, listener: TransportListener, isOve
     bufferedBytes: () => ws.bufferedAmount,
     close: (code = NORMAL) => ws.close(code),
   })
-}
-
-/** All that is written in one turn leaves in one system call: ws alone makes one for each frame. */
-const gather = (socket: Socket) => {
-  if (socket.writableCorked > 0) return
-  socket.cork()
-  process.nextTick(() => socket.uncork())
 }
 
 /** What a close code of RFC 6455 means. 1000 too is a reason to come back: only a person's stop is wanted (R66). */

@@ -1,6 +1,13 @@
 /** The port of adapters: what defineAdapter() accepts, and what the engine makes of an adapter that misbehaves. */
 import { describe, expect, it } from 'vitest'
-import { type Adapter, type Dialogue, defineAdapter, type Frame, type Io } from '../../src/adapter/adapter.ts'
+import {
+  type Adapter,
+  type Dialogue,
+  defineAdapter,
+  type Frame,
+  type Io,
+  lengthPrefixed,
+} from '../../src/adapter/adapter.ts'
 import { isHoldfastError } from '../../src/error.ts'
 import { connect } from '../../src/link.ts'
 import { FakeNetwork } from '../../src/testing/fake-network.ts'
@@ -20,6 +27,7 @@ const willing = (io: Io<unknown>): Dialogue => ({
     return frame === 'riddle' ? 'unknown' : 'taken'
   },
 })
+const framing = lengthPrefixed({ bytes: 4 })
 const spec = { name: 'own', target, dialogue: willing }
 
 /** A link on an adapter of which some parts are replaced. */
@@ -94,6 +102,13 @@ describe('defineAdapter()', () => {
       { ...spec, target: { ...target, protocols: 'chat' } },
       /protocols of .* is a string; it must be an array of strings/,
     ],
+    [{ ...spec, target: { url: 'tcp://h:1' } }, /framing of .* is undefined; it must be one such as lengthPrefixed/],
+    [{ ...spec, target: { url: 'tls://h:1', framing: {} } }, /framing of .* is an object; it must be one such as/],
+    [{ ...spec, target: { url: 'tcp://h', framing } }, /url of .* has no port, and tcp: has none by itself/],
+    [{ ...spec, target: { url: `tcp://u:${TOKEN}@h:1`, framing } }, /has more than a host and a port/],
+    [{ ...spec, target: { url: `tls://h:1/?t=${TOKEN}`, framing } }, /has more than a host and a port/],
+    [{ ...spec, target: { url: 'tcp://h:1', framing, keyExchange: {} } }, /keyExchange of .* is an object; it must be/],
+    [{ ...spec, target: { ...target, framing } }, /has a framing or a keyExchange: those are for tcp:\/\/ and tls:/],
     [{ ...spec, target: { ...target, secrets: [TOKEN, 7] } }, /secrets of .* is an array with something else in it/],
   ])('refuses what is no adapter, by name and without secrets: %#', (given, problem) => {
     const message = usageError(() => defineAdapter(given as typeof spec))

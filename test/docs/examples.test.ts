@@ -2,9 +2,11 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, describe, expect, test } from 'vitest'
 import { WebSocketServer } from 'ws'
+import { ecdh, lengthPrefixed, type Sealer } from '../../src/adapter/adapter.ts'
 import { type OnebotPeer, privateMessage, startOnebotPeer } from '../../src/testing/onebot-peer.ts'
 
 const block = (file: string, name: string): string => {
@@ -111,6 +113,55 @@ describe('the adapter of docs/adapters.md', () => {
     expect(output()).toContain('welcome to you')
     expect(output()).toContain('{"fate":"delivered","result":1} {"fate":"refused","detail":"mind your words"}')
     expect(said).toEqual(['hi'])
+  })
+})
+
+describe('the bare socket of docs/adapters.md', () => {
+  const framing = lengthPrefixed({ bytes: 4, includesItself: true })
+
+  /** Logs in, says something, and takes what it is told; all of it sealed. */
+  const startServer = async () => {
+    const server = createServer((socket) => {
+      running.push(() => socket.destroy())
+      const exchange = ecdh({ curve: 'x25519', cipher: 'aes-256-gcm' })()
+      const decoder = framing.decoder(1_000)
+      let sealer: Sealer | undefined
+      const say = (text: string) => socket.write(framing.encode(sealer!.seal(Buffer.from(text))))
+      socket.write(framing.encode(exchange.begin()))
+      socket.on('data', (chunk) => {
+        for (const frame of decoder.push(chunk)) {
+          if (!sealer) sealer = exchange.accept(frame)
+          else {
+            const [op, key] = Buffer.from(sealer.open(frame)).toString().split(' ')
+            if (op === 'login') for (const text of ['welcome', 'says 1 hello over TCP']) say(text)
+            else say(op === 'say' ? `ok ${key} 7` : 'alive')
+          }
+        }
+      })
+    })
+    running.push(() => server.close())
+    await once(server.listen(0, '127.0.0.1'), 'listening')
+    return `127.0.0.1:${(server.address() as { port: number }).port}`
+  }
+
+  test('agrees on keys, delivers both ways, and does not talk to whom it does not trust', async () => {
+    const { saw, ended, output } = runModule(
+      `${block('docs/adapters.md', 'tcp-adapter')}
+      import { connect } from 'holdfast'
+      const hosts = [process.env.HOST]
+      const link = connect(ownchat({ hosts, verify: (key) => key.length === 32 }))
+      for await (const message of link) { console.log(message); break }
+      console.log(JSON.stringify(await link.send('hi there')))
+      await link.stop()
+      const wary = connect(ownchat({ hosts, verify: () => false }))
+      wary.state$.subscribe(({ fault }) => fault && console.log(fault.code, fault.detail))
+      setTimeout(() => wary.stop(), 300)`,
+      { HOST: await startServer() },
+    )
+    await saw('key-exchange-failed Error: the key of the peer was not verified')
+    await ended
+    expect(output()).toContain('hello over TCP')
+    expect(output()).toContain('{"fate":"delivered","result":"7"}')
   })
 })
 

@@ -58,6 +58,8 @@ const layers = [
   'guarded',
   'transport/transport',
   'exchange',
+  'framing',
+  'key-exchange',
   'adapter/adapter',
   'adapter/credential',
   'budget-store',

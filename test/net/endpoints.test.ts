@@ -16,7 +16,7 @@ const openBook = () => {
 }
 
 describe('ranking', () => {
-  test('incident 3d 5: given E1 (probe timeout), E2 (12 ms) and E3 (7 ms) the order is E3, E2, E1', () => {
+  test('incident 3.5 given E1 (probe timeout), E2 (12 ms) and E3 (7 ms) the order is E3, E2, E1', () => {
     const { book } = openBook()
     book.failed(E1)
     book.connected(E2, 12)
@@ -24,7 +24,7 @@ describe('ranking', () => {
     expect(book.rank(all)).toEqual([E3, E2, E1])
   })
 
-  test('incident 3d 5: a timeout given as a time is the worst as well, and what is no time is never the best', () => {
+  test('incident 3.5 a timeout given as a time is the worst as well, and what is no time is never the best', () => {
     for (const [ms, order] of [
       [Number.POSITIVE_INFINITY, [E3, E2, E1]],
       [Number.NaN, [E3, E2, E1]],
@@ -39,7 +39,7 @@ describe('ranking', () => {
     }
   })
 
-  test('incident 3d 5: a connect to the real port is the probe: what answers ranks before what refuses', async () => {
+  test('incident 3.5 a connect to the real port is the probe: what answers ranks before what refuses', async () => {
     const server = createServer().listen(0, '127.0.0.1')
     await new Promise((resolve) => server.once('listening', resolve))
     const open = (server.address() as { port: number }).port
@@ -72,7 +72,7 @@ describe('ranking', () => {
     expect(book.rank(['ws://a/', 'ws://b/', 'ws://c/'])).toEqual(['ws://b/', 'ws://c/', 'ws://a/'])
   })
 
-  test('incident 3d 6: E3 accepts, then fails its handshake: E2 at once; when all failed, resolve anew', () => {
+  test('incident 3.6 given that E3 accepts, then fails its handshake: E2 at once; when all failed, resolve anew', () => {
     const { clock, book } = openBook()
     for (const [url, ms] of [
       [E1, 30],

@@ -47,6 +47,8 @@ describe('which proxy', () => {
     ['wss://peer.test/', { HTTPS_PROXY: 'p.test:3128' }, 'p.test:3128'],
     ['ws://peer.test/', { HTTP_PROXY: 'http://[::1]:3128' }, '[::1]:3128'],
     ['wss://peer.test/', {}, undefined],
+    ['tcp://peer.test:9', { HTTP_PROXY: 'http://p:1', HTTPS_PROXY: 'http://q:1' }, undefined],
+    ['tls://peer.test:9', { HTTPS_PROXY: 'http://p:1', ALL_PROXY: 'socks5://q:1' }, 'q:1'],
   ])('%s with %j goes through %s', (url, environment, expected) => {
     expect(of(url, environment)).toBe(expected)
   })
