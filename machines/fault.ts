@@ -330,10 +330,7 @@ export const faults = {
     'costly',
     'person',
     ['somebody else receives the messages of this bot at the same time', '另有程序同时接收该机器人的消息'],
-    [
-      'Stop the other instance, or the webhook. If it stays, the link is parked.',
-      '停止另一实例或 webhook；若持续冲突，连接会停驻。',
-    ],
+    ['Stop the other instance, or the webhook.', '请停止另一实例或 webhook。'],
   ),
   'lease-lost': row(
     'costly',

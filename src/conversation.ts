@@ -71,6 +71,8 @@ const BUFFERED_MAX = 1024 * 1024
 const MARK = 'm'
 /** Probes travel under the same keys as messages in some protocols, and users choose keys: no one chooses this. */
 const PROBE = 'probe.holdfast.'
+/** The mark of a ping that the adapter asked for. */
+const KNOCK = 'knock.holdfast'
 
 /** Subscribing dials; unsubscribing ends the transport at once. `begun` gets the conversation before anything happens. */
 export const converse = (
@@ -235,6 +237,7 @@ class RunningConversation implements Conversation {
     return {
       session: this.#session.current,
       send: (frame) => this.#unlessEnded(() => this.#pipe?.send(frame)),
+      ping: () => this.#unlessEnded(() => this.#pipe?.ping(KNOCK)),
       welcome: (welcome = {}) => {
         this.#unlessEnded(() => this.#welcomed(welcome))
         this.#tellInbound({ type: 'peer.welcomed' })
@@ -353,11 +356,24 @@ class RunningConversation implements Conversation {
 
   #answered(mark: string): void {
     this.#isProven = true
+    if (mark === KNOCK) this.#unlessEnded(() => this.#tellPong())
+    else this.#prove(mark)
+  }
+
+  #prove(mark: string): void {
     const isMark = mark.startsWith(MARK)
     // a peer may answer the latest ping alone, and mean all before it (RFC 6455, section 5.5.3)
     if (!isMark && !(Number(mark.slice(PROBE.length)) > this.#marked.after)) return
     const proved = isMark ? Number(mark.slice(MARK.length)) : this.#marked.mark
     this.#unlessEnded(() => this.flight.proven(proved))
+  }
+
+  #tellPong(): void {
+    try {
+      this.#dialogue?.pong?.()
+    } catch (error) {
+      this.#blameAdapter(error)
+    }
   }
 
   #judgeClose({ code, reason }: { code: number; reason: string }): FaultCode | undefined {

@@ -166,6 +166,16 @@ const hooks: Record<string, Harm> = {
       expect(harmed.link.stats.outbox.refused).toBe(1)
     },
   },
+  'a pong() that throws': {
+    adapter: inDialogue((dialogue, io) => ({
+      opened: () => {
+        dialogue.opened?.()
+        io.ping()
+      },
+      pong: boom,
+    })),
+    said: tells('adapter-failed'),
+  },
   'a probe() that throws': { adapter: () => ({ probe: boom }), said: tells('adapter-failed') },
 }
 

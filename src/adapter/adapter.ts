@@ -79,6 +79,8 @@ export type Verdict =
 export interface Io<In> {
   /** Writes a control frame at once (identify, acknowledge), before anything that waits in the outbox. */
   send(frame: Frame): void
+  /** Asks the peer's WebSocket layer for a sign of life: `pong()` of the dialogue says that it came. */
+  ping(): void
   /** What there is to resume: without `id` if there is nothing. If the peer refuses it, `fail('session-lost')`. */
   readonly session: Session
   /**
@@ -133,6 +135,11 @@ export interface Dialogue {
   frame(frame: Frame): Verdict
   /** Called for every event of somebody else's client, in order, in place of frames. */
   event?(name: string, values: readonly unknown[]): Verdict
+  /**
+   * The peer has answered `io.ping()`. For protocols in which a peer that lets us in says nothing: what it sends to those
+   * whom it turns away comes before this.
+   */
+  pong?(): void
   /** What the peer's close code means, if this protocol says so. Otherwise the codes of RFC 6455 apply. */
   closed?(code: number, reason: string): FaultCode | undefined
   /** The adapter's `probe`, for protocols whose question depends on what came over this transport. It is preferred. */

@@ -12,6 +12,7 @@ export interface Stage {
 
 const METHODS = [
   'send',
+  'ping',
   'welcome',
   'caughtUp',
   'leaving',

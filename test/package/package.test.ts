@@ -59,6 +59,7 @@ const bot = `
 import { connect, HoldfastError, isHoldfastError, type Link, type LinkOptions, type LinkStatus, secret } from 'holdfast'
 import { type Adapter, defineAdapter } from 'holdfast/adapter'
 import { discord } from 'holdfast/discord'
+import { maim } from 'holdfast/maim'
 import { onebot } from 'holdfast/onebot'
 import { qq } from 'holdfast/qq'
 import { satori } from 'holdfast/satori'
@@ -74,6 +75,9 @@ export const bridge = stately([link], { send: (message) => console.log(message.t
 export const third = () => connect(discord({ token: secret('x'), intents: 513, shard: [0, 1] }))
 export const play = (text: string) => third().send({ op: 3, d: { status: text } })
 export const fourth = () => connect(qq({ appId: '1', token: async () => ({ token: 'x', expiresInMs: 7_200_000 }), intents: 1 }))
+export const fifth = () => connect(maim({ url: 'ws://127.0.0.1:8000/ws', platform: 'qq', token: secret('x') }))
+export const tell = (data: string) =>
+  fifth().send({ message_info: { user_info: { user_id: 1 } }, message_segment: { type: 'text', data } })
 export const run = async (signal: AbortSignal): Promise<void> => {
   const watch = link.state$.subscribe((status) => console.log(status.state, status.fault?.code))
   try {
