@@ -115,11 +115,11 @@ const newest = (path) => {
   return Math.max(stat.mtimeMs, ...readdirSync(path).map((name) => newest(join(path, name))))
 }
 
-/** In a bundle too a module finds its own files by where its source stands. */
+/** In a bundle too a module of ours finds its own files by where its source stands. */
 const ownPlace = {
   name: 'own-place',
   transform: (code, id) =>
-    code.includes('import.meta.url')
+    id.endsWith('.ts') && !id.includes('node_modules') && code.includes('import.meta.url')
       ? code.replaceAll('import.meta.url', JSON.stringify(pathToFileURL(id).href))
       : undefined,
 }
