@@ -115,8 +115,20 @@ const newest = (path) => {
   return Math.max(stat.mtimeMs, ...readdirSync(path).map((name) => newest(join(path, name))))
 }
 
+/** In a bundle too a module of ours finds its own files by where its source stands. */
+const ownPlace = {
+  name: 'own-place',
+  transform: (code, id) =>
+    id.endsWith('.ts') && !id.includes('node_modules') && code.includes('import.meta.url')
+      ? code.replaceAll('import.meta.url', JSON.stringify(pathToFileURL(id).href))
+      : undefined,
+}
+
 /** Loads a TypeScript module of this repository. Node 20 cannot do so itself; the bundler that we have anyway can. */
-export const loadTypeScript = async (path) => {
+export const loadTypeScript = async (path) => import(await bundleTypeScript(path))
+
+/** The URL of a TypeScript module of this repository, as a module that Node can load. */
+export const bundleTypeScript = async (path) => {
   const { build: bundle } = await import('tsdown')
   const name = path.replace(/\.ts$/, '').replaceAll('/', '-')
   await bundle({
@@ -131,9 +143,10 @@ export const loadTypeScript = async (path) => {
     dts: false,
     // It finds its own files by where it stands.
     deps: { neverBundle: ['playwright-core'] },
+    plugins: [ownPlace],
     logLevel: 'error',
   })
-  return import(pathToFileURL(join(scratch, `${name}.mjs`)).href)
+  return pathToFileURL(join(scratch, `${name}.mjs`)).href
 }
 
 // The system

@@ -1,10 +1,12 @@
 /**
  * `npm start`: installs and builds what is missing, then becomes the command line. It does not start a second process:
- * so there is no signal to pass on, no exit code to copy, and nothing left behind if this one is killed.
+ * so there is no signal to pass on, no exit code to copy, and nothing left behind if this one is killed. The word
+ * `incidents` is for replay.mjs, because replays live with the tests and are not in the package.
  */
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { commandOf } from './command.mjs'
+import { replayIncidents } from './replay.mjs'
 import { ensureBuild, ensureDependencies, main, root } from './setup.mjs'
 
 /**
@@ -42,6 +44,11 @@ const leaveWithParent = () => {
 
 await main(async () => {
   ensureDependencies()
+  const [first, ...rest] = process.argv.slice(2)
+  if (first === 'incidents') {
+    leaveWithParent()
+    return replayIncidents(rest)
+  }
   ensureBuild()
   const cli = join(root, 'dist/cli.mjs')
   process.argv = [process.execPath, cli, ...commandOf(process.argv.slice(2))]

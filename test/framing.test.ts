@@ -103,6 +103,15 @@ describe('lengthPrefixed', () => {
     expect(() => lengthPrefixed({ bytes: 1, includesItself: true }).encode('x'.repeat(255))).toThrow('254 are the most')
   })
 
+  it('reads a frame of a megabyte byte by byte: a decoder that joins all that it has each time would take minutes', () => {
+    const framing = lengthPrefixed({ bytes: 4 })
+    const frame = Buffer.alloc(2 ** 20, 'x')
+    const decoder = framing.decoder(frame.length)
+    const frames: Uint8Array[] = []
+    for (const byte of framing.encode(frame)) frames.push(...decoder.push(Uint8Array.of(byte)))
+    expect(frames.map((each) => frame.equals(each))).toEqual([true])
+  }, 20_000)
+
   it('keeps what came and not what was promised: a length alone takes no memory', () => {
     const framing = lengthPrefixed({ bytes: 4 })
     const before = process.memoryUsage().arrayBuffers
