@@ -2,6 +2,7 @@
 import type { AnyStateMachine } from 'xstate'
 import { breakerMachine } from '../../machines/breaker.ts'
 import { linkMachine } from '../../machines/link.ts'
+import { serviceMachine } from '../../machines/service.ts'
 import { type Layout, linkLayout } from './layout.ts'
 
 export interface BuiltIn {
@@ -13,6 +14,7 @@ export interface BuiltIn {
 const all = {
   link: { machine: linkMachine, layout: linkLayout },
   breaker: { machine: breakerMachine },
+  service: { machine: serviceMachine },
 } satisfies Record<string, BuiltIn>
 
 export const builtIns: ReadonlyMap<string, BuiltIn> = new Map(Object.entries(all))
