@@ -91,6 +91,8 @@ const layers = [
   'observe/trace-format',
   'observe/trace-file',
   'fleet',
+  'service',
+  'health',
   'diagram',
   'observe',
   'index',
