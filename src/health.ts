@@ -117,8 +117,10 @@ export const watchProcess = (
 }
 
 /** The fleet, or the last of the links, has stopped. */
-const endOf = (links: HealthOptions['links']): Observable<unknown> =>
-  links.changes$ ? links.changes$.pipe(last(undefined, undefined)) : forkJoin([...links].map(({ state$ }) => state$))
+const endOf = (links: HealthOptions['links']): Observable<unknown> => {
+  const lives$: Observable<unknown> = links.changes$ ?? forkJoin([...links].map(({ state$ }) => state$))
+  return lives$.pipe(last(undefined, null))
+}
 
 const listen = ({ port, host }: { port: number; host: string }, handler: Handler): Promise<Server> =>
   new Promise((resolve, reject) => {

@@ -13,7 +13,7 @@ export type ServiceToCheck = Pick<RunningService, 'name' | 'required' | 'links' 
 export type Reason = FaultCode | 'silent' | 'absent'
 
 /** Why something is not as it should be, and what comes next. */
-export interface Account {
+export interface Why {
   /** Null where all is well, and where it is only on its way. */
   readonly reason: Reason | null
   /** The same in a sentence, empty without a reason. */
@@ -23,7 +23,7 @@ export interface Account {
   readonly inMs: number | null
 }
 
-export interface LinkHealth extends Account {
+export interface LinkHealth extends Why {
   readonly id: string
   readonly state: StateName | 'absent'
   /** Milliseconds since 1970; null for a link that is not there. */
@@ -46,7 +46,7 @@ export interface AccountHealth {
   readonly reason: FaultCode | null
 }
 
-export interface DependentHealth extends Account {
+export interface DependentHealth extends Why {
   readonly name: string
   readonly links: readonly string[]
   readonly state: ServiceState
@@ -157,16 +157,16 @@ const linkHealth = (link: LinkToCheck, checked: Checked, missing: readonly Depen
     ready: state === 'live' && isFresh,
     silentMs: silentMs === null ? null : Math.round(silentMs),
     missing: missing.filter(({ links }) => links.includes(id)).map(({ name }) => name),
-    ...(state === 'live' && !isFresh ? SILENT : accountOf(link)),
+    ...(state === 'live' && !isFresh ? SILENT : whyOf(link)),
   }
 }
 
-const accountOf = (link: LinkToCheck): Account => {
+const whyOf = (link: LinkToCheck): Why => {
   const { because, next, inMs } = link.explain({ language: 'en' })
   return { reason: because === '' ? null : (link.status.fault?.code ?? null), because, next, inMs }
 }
 
-const SILENT: Account = {
+const SILENT: Why = {
   reason: 'silent',
   because: 'nothing valid was heard from the peer for too long',
   next: 'the heartbeat decides: it is heard again, or dialed anew',
