@@ -409,6 +409,15 @@ export const faults = {
       '检查订阅和权限，以及是否有其他进程占用会话。',
     ],
   ),
+  'service-failed': row(
+    'impaired',
+    'us',
+    ['what depends on this link could not be started, or ended', '依赖此连接的服务未能启动，或已结束'],
+    [
+      'Read the detail: the error is that of the service. The link stays, and the service is started again.',
+      '请看详情：错误来自该服务。连接保持，服务会重新启动。',
+    ],
+  ),
 
   // Ourselves
   'adapter-failed': row(

@@ -4,11 +4,13 @@ import { breakerDeadlines, breakerMachine, WINDOW_MAX } from '../machines/breake
 import { deadlines, RETRY_AFTER_MAX_MS } from '../machines/delay.ts'
 import { faults, type Text } from '../machines/fault.ts'
 import { linkMachine } from '../machines/link.ts'
+import { serviceDeadlines, serviceMachine } from '../machines/service.ts'
 import { breakerLayout } from '../src/diagram/breaker-layout.ts'
 import { kindWords, sideWords } from '../src/diagram/fault-words.ts'
 import { linkLayout } from '../src/diagram/link-layout.ts'
 import { mermaidOf } from '../src/diagram/mermaid.ts'
 import { chartOf, duration, edgesOf } from '../src/diagram/model.ts'
+import { serviceLayout } from '../src/diagram/service-layout.ts'
 import { svgOf } from '../src/diagram/svg.ts'
 import { deadlineTable, faultTable, markdownTable, stateTable } from '../src/diagram/table.ts'
 import type { Language } from '../src/explain.ts'
@@ -24,6 +26,8 @@ export const pages = async (root = join(import.meta.dirname, '..')): Promise<Rec
     'docs/link.md': linkPage(),
     'docs/breaker.svg': svgOf(chartOf(breakerMachine), breakerLayout),
     'docs/breaker.md': breakerPage(),
+    'docs/service.svg': svgOf(chartOf(serviceMachine), serviceLayout),
+    'docs/service.md': servicePage(),
     'docs/faults.md': faultsPage(),
     'docs/network.md': networkPage(root),
     'docs/incidents.md': `${generated}\n\n${await incidentsPage()}`,
@@ -110,6 +114,47 @@ ${deadlineTable(chart)}
 \`scoutDelay\` is worked out as a link works out its own wait, by the [curves](link.md#deadlines) of the last fault, from the
 scouts spent so far; it is longer when the budget of failed dials is used up. Spent scouts are forgiven after ${duration(breakerDeadlines.provenAfter)} in
 \`closed\`.
+`
+}
+
+const servicePage = (): string => {
+  const chart = chartOf(serviceMachine)
+  const leaves = chart.states.filter(({ initial }) => initial === null)
+  return `${generated}
+
+# What depends on a link
+
+An HTTP server, a job: something that is of use only while the bot is connected. Each has a chart of its own,
+\`machines/service.ts\`: ${leaves.length} states and ${edgesOf(chart).length} arrows. This page is drawn from it; how to use it is told in
+[health.md](health.md).
+
+It is driven by the state of the link, never by the reason of a change. There is one way to a start: out of \`waiting\`, when the
+link has been live for its stable time. Every retry goes that way too, so nothing is started while the link is away. And
+whoever leaves \`active\` without the instance's own word that it is over comes by a state that ends it, so there is one instance
+at a time.
+
+Two things are declared: whether it stays up or stops when the link is lost (\`stopsWithLink\`), and after how many failures in a row it
+parks (\`retriesUsedUp\`; by default never).
+
+![The states of a service and the arrows between them](service.svg)
+
+\`\`\`mermaid
+${mermaidOf(chart).trimEnd()}
+\`\`\`
+
+## States
+
+An event that a state does not name is looked up in the states around it, and at last in the row of any state. If none
+names it, it changes nothing. A name in brackets is a condition; the first row that fits is taken.
+
+${stateTable(chart)}
+
+## Deadlines
+
+${deadlineTable(chart)}
+
+\`startDelay\` is worked out by the [curves](link.md#deadlines) of a link from the failures in a row: 1, 2, 4, 8, 16, then 32 s, less the
+jitter, and longer if the error asks for more. Failures are forgiven after ${duration(serviceDeadlines.provenAfter)} in \`running\`.
 `
 }
 

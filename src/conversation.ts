@@ -59,6 +59,8 @@ export interface Conversation {
   readonly isOpen: boolean
   /** Smoothed, in milliseconds; undefined until a probe was answered. */
   readonly roundTripMs: number | undefined
+  /** When the peer was last heard, by the clock; undefined before the welcome. */
+  readonly heardAt: number | undefined
   /** Says goodbye to the peer; `resumable` so that it keeps the session for whoever comes next. */
   close(resumable?: boolean): void
   /** Gives the transport up. */
@@ -92,6 +94,7 @@ class RunningConversation implements Conversation {
   readonly pulse: Pulse
   readonly ear: Ear
   roundTripMs: number | undefined
+  heardAt: number | undefined
   readonly #ports: ConversationPorts
   readonly #endpoint: Endpoint
   readonly #session: SessionView
@@ -131,6 +134,9 @@ class RunningConversation implements Conversation {
       rhythm,
       waiting: () => this.flight.awaitsProof,
       probe: () => this.#probe(),
+      heard: (at) => {
+        this.heardAt = at
+      },
       measured: (ms) => {
         this.roundTripMs = ms
       },

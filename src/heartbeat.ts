@@ -58,6 +58,8 @@ export interface Pulse {
   /** Whether a message waits for its answer. */
   waiting(): boolean
   probe(): void
+  /** Something arrived at this time of the clock, the welcome first. */
+  heard?(at: number): void
   /** The smoothed round trip has changed. */
   measured?(roundTripMs: number): void
 }
@@ -174,6 +176,7 @@ export const heartbeat = (pulse: Pulse, clock: Clock, options: HeartbeatOptions)
 
     const noticeInbound = () => {
       lastInboundAt = clock.now()
+      pulse.heard?.(lastInboundAt)
       if (!asked) return
       // what our own stall took is no part of the round trip
       if (!stalled()) {
@@ -187,6 +190,7 @@ export const heartbeat = (pulse: Pulse, clock: Clock, options: HeartbeatOptions)
       subscriber.next({ type: 'heartbeat.seen' })
     }
 
+    pulse.heard?.(begunAt)
     subscriber.add(pulse.inbound$.subscribe(noticeInbound))
     subscriber.add(pulse.changed$.subscribe(hasten))
     subscriber.add(

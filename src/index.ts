@@ -19,6 +19,17 @@ export { type FileStoreOptions, fileStore } from './file-store.ts'
 export { type Fleet, type FleetChange, type FleetOptions, fleet } from './fleet.ts'
 export { type HandOver, loadHandOver, saveHandOver } from './hand-over.ts'
 export {
+  type AccountHealth,
+  type DependentHealth,
+  type Health,
+  type HealthOptions,
+  type HealthReport,
+  type HealthServer,
+  health,
+  type LinkHealth,
+  type ProcessHealth,
+} from './health.ts'
+export {
   type CallOptions,
   type ContinuityRecord,
   connect,
@@ -35,5 +46,17 @@ export { readTrace, type Trace, type TraceHeader, type TraceNotice } from './obs
 export type { Deadlines, LinkOptions } from './options.ts'
 export type { Fate, SettledMessage } from './outbox/outbox.ts'
 export { Secret, secret } from './secret.ts'
+export {
+  type LinkToDependOn,
+  type RunningService,
+  type ServiceOptions,
+  type ServiceState,
+  type ServiceStatus,
+  type Start,
+  type Started,
+  type Stop,
+  service,
+  type WhenLost,
+} from './service.ts'
 export { type SignalOptions, stopOnSignals } from './signals.ts'
 export { type Change, memoryStore, type Store } from './store.ts'

@@ -89,6 +89,11 @@ export interface Link<In = unknown, Out = unknown, C extends Calls = Calls> exte
   readonly status: LinkStatus
   /** The smoothed round trip of the present transport in milliseconds, or null until a probe was answered. */
   readonly roundTripMs: number | null
+  /**
+   * How long the peer has been silent, in milliseconds: since the last frame of the present transport that was of the
+   * protocol. Null where nobody has welcomed us.
+   */
+  readonly silentMs: number | null
   /** The status, replayed to new subscribers. Completes when the link has stopped; never errors. */
   readonly state$: Observable<LinkStatus>
   /**
@@ -387,6 +392,11 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
 
   get roundTripMs(): number | null {
     return this.#runs.current.ports.conversation?.roundTripMs ?? null
+  }
+
+  get silentMs(): number | null {
+    const heardAt = this.#runs.current.ports.conversation?.heardAt
+    return heardAt === undefined ? null : this.#options.clock.now() - heardAt
   }
 
   get recording(): Recording {

@@ -246,8 +246,9 @@ const checkStore = (store: Store | undefined): Store | undefined => {
 
 const CLOCK = ['now', 'wall', 'random', 'setTimeout', 'clearTimeout'] as const satisfies readonly (keyof Clock)[]
 
-const checkClock = (clock: Clock): Clock => {
-  if (typeof clock === 'object' && CLOCK.every((name) => typeof clock[name] === 'function')) return clock
+/** Throws HoldfastError `bad-option` for what is no clock. */
+export const checkClock = (clock: Clock): Clock => {
+  if (typeof clock === 'object' && clock && CLOCK.every((name) => typeof clock[name] === 'function')) return clock
   throw wrong('clock', clock, `an object with the functions ${CLOCK.join(', ')}`)
 }
 

@@ -81,10 +81,17 @@ export interface RigOptions extends Omit<LinkOptions, 'clock' | 'transport' | 'l
   readonly healthy?: boolean
   readonly script?: PeerScript
   readonly target?: Target | TalkAdapter['target']
+  /** That of another rig, for two links in one process. */
+  readonly clock?: HeapClock
 }
 
-export const rig = ({ healthy = true, script = politePeer, target, ...options }: RigOptions = {}): Rig => {
-  const clock = heapClock()
+export const rig = ({
+  healthy = true,
+  script = politePeer,
+  target,
+  clock = heapClock(),
+  ...options
+}: RigOptions = {}): Rig => {
   const network = new FakeNetwork(clock, script, healthy)
   const { transport, lookup } = network
   const link = connect(smallTalk(target), { id: 'bot', clock, transport, lookup, ...options })

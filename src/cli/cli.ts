@@ -9,6 +9,7 @@ import { version } from '../version.ts'
 import { diagram, type Format, formats, machineNames } from './diagram.ts'
 import { doctor } from './doctor.ts'
 import { explainFault, faultCodes, isFaultCode } from './explain.ts'
+import { askHealth } from './health.ts'
 import { hold, type Protocol, protocols } from './hold.ts'
 import { labFaults } from './lab/faults.ts'
 import { lab } from './lab/lab.ts'
@@ -32,6 +33,8 @@ const USAGE = `holdfast keeps a chat bot's connection held.
   holdfast watch <inspector-url> [id]          the transitions of one link, or of all, and where they are
   holdfast doctor <url> [options]              examine the way to a peer, layer by layer: exit code 0 well,
                                                1 it works but something is wrong, 2 it does not work
+  holdfast health <url> [options]              ask a bot whether it is ready, as containers do: exit code 0 ready,
+                                               1 not ready, 2 no answer; asks /readyz unless the URL has a path
   holdfast diagram [FILE] [options]            draw a machine of ours, or one that FILE exports (JavaScript, XState 5)
   holdfast explain CODE                        what a fault means, what to do, and what the link does about it
 
@@ -47,6 +50,7 @@ Options
   --inspect[=PORT]   hold, record, lab: open an inspector, and print its URL
   --trace FILE       hold: write a trace, .hf.ndjson or .hf.ndjson.gz (default: what HOLDFAST_TRACE says)
   --to FILE          record: where to
+  --timeout SECONDS  health: how long to wait for the answer (default: 3)
   --speed N          replay: N times as fast; 0 does not wait (default: 1, and 0 if nobody looks)
   --link ID          replay: only this link
   --chrome FILE      replay: write Chrome trace events for Perfetto, and print nothing
@@ -81,6 +85,7 @@ const readArguments = () => {
         trace: { type: 'string' },
         to: { type: 'string' },
         speed: { type: 'string' },
+        timeout: { type: 'string' },
         link: { type: 'string' },
         chrome: { type: 'string' },
         plain: { type: 'boolean', default: false },
@@ -109,6 +114,7 @@ const run = async (): Promise<number> => {
   if (command === 'top') return runTop(rest, values, language)
   if (command === 'watch') return runWatch(rest, values, language)
   if (command === 'doctor') return runDoctor(rest, values, language)
+  if (command === 'health') return runHealth(rest, values, language)
   if (command === 'diagram') return runDiagram(rest, values, language)
   if (command === 'explain') return runExplain(rest, language)
   throw new UsageError(command === undefined ? 'A command is missing.' : `"${command}" is not a command.`)
@@ -184,6 +190,16 @@ const runDoctor = async ([url, ...rest]: string[], values: Values, language: Lan
   return leave(code)
 }
 
+const runHealth = async ([url, ...rest]: string[], values: Values, language: Language): Promise<number> => {
+  if (url === undefined || rest.length > 0) throw new UsageError('Say which bot: the URL of its health server.')
+  const timeout = Number(values.timeout ?? TIMEOUT_S)
+  if (!(timeout > 0 && timeout <= TIMEOUT_MAX_S)) {
+    throw new UsageError(`--timeout ${values.timeout}: it must be a number of seconds up to ${TIMEOUT_MAX_S}.`)
+  }
+  const options = { url, timeoutMs: timeout * 1_000, json: values.json, language }
+  return leave(await askHealth(options, process.stdout, painter(process.stdout)))
+}
+
 const runDiagram = async ([file, ...rest]: string[], values: Values, language: Language): Promise<number> => {
   if (rest.length > 0) throw new UsageError('One FILE at a time, please.')
   const { machine, format = formats[0], export: exported } = values
@@ -214,6 +230,8 @@ const leave = async (code: number): Promise<never> => {
 const isFormat = (name: string): name is Format => (formats as readonly string[]).includes(name)
 const WHICH_INSPECTOR = 'Say which inspector: the URL that it printed, with its token, in quotes.'
 const SPEED_MAX = 1_000_000
+const TIMEOUT_S = 3
+const TIMEOUT_MAX_S = 600
 
 const portFrom = (asked: string | undefined): number | undefined => {
   if (asked === undefined) return undefined

@@ -2,9 +2,11 @@
 import type { AnyStateMachine } from 'xstate'
 import { breakerMachine } from '../../machines/breaker.ts'
 import { linkMachine } from '../../machines/link.ts'
+import { serviceMachine } from '../../machines/service.ts'
 import { breakerLayout } from './breaker-layout.ts'
 import type { Layout } from './layout.ts'
 import { linkLayout } from './link-layout.ts'
+import { serviceLayout } from './service-layout.ts'
 
 export interface BuiltIn {
   readonly machine: AnyStateMachine
@@ -15,6 +17,7 @@ export interface BuiltIn {
 const all = {
   link: { machine: linkMachine, layout: linkLayout },
   breaker: { machine: breakerMachine, layout: breakerLayout },
+  service: { machine: serviceMachine, layout: serviceLayout },
 } satisfies Record<string, BuiltIn>
 
 export const builtIns: ReadonlyMap<string, BuiltIn> = new Map(Object.entries(all))

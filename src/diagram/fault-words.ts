@@ -35,6 +35,11 @@ export const reactionTo = (code: FaultCode): Text => {
       'It parks at once, and dials again when somebody calls resume().',
       '立即停驻；有人调用 resume() 后才会再次拨号。',
     )
+  if (code === 'service-failed')
+    return text(
+      'It stays as it is; the service is started again, ever more slowly.',
+      '保持原状；服务会重新启动，间隔逐渐放慢。',
+    )
   if (kind === 'impaired') {
     return text('It stays connected, and is live again when the peer says so.', '保持连接；对端表示恢复后重新在线。')
   }

@@ -93,6 +93,8 @@ const layers = [
   'observe/trace-format',
   'observe/trace-file',
   'fleet',
+  'service',
+  'health',
   'diagram',
   'observe',
   'index',
