@@ -1,19 +1,34 @@
 /** `npm start -- incidents`: what it refuses, and that nothing is left of it however it ends. */
-import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { until } from '../transport/servers.ts'
 
 const START = 'scripts/start.mjs'
 
-/** All that descends from a process, as the system sees it now. */
+/** All that descends from a process, as Linux sees it now. */
 const descendants = (of: number): number[] => {
-  const table = execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' })
-  const rows = table.trim().split('\n')
-  const all = rows.map((line) => line.trim().split(/\s+/).map(Number) as [number, number])
+  const rows = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((pid) => [Number(pid), parentOf(pid)] as const)
   const below = (parent: number): number[] =>
-    all.filter(([, ppid]) => ppid === parent).flatMap(([pid]) => [pid, ...below(pid)])
+    rows.filter(([, ppid]) => ppid === parent).flatMap(([pid]) => [pid, ...below(pid)])
   return below(of)
+}
+
+/** proc(5): the second field is the name in parentheses, the fourth the parent. */
+const parentOf = (pid: string): number => {
+  try {
+    return Number(
+      readFileSync(`/proc/${pid}/stat`, 'utf8')
+        .replace(/^.*\) /, '')
+        .split(' ')[1],
+    )
+  } catch {
+    // it has ended meanwhile
+    return 0
+  }
 }
 
 const isAlive = (pid: number): boolean => {
