@@ -4,6 +4,7 @@ import { describe, refuseUnknown } from './adapter/adapter.ts'
 import { type Clock, realClock } from './clock.ts'
 import type { Endpoint } from './conversation.ts'
 import { HoldfastError, textOf } from './error.ts'
+import type { Language } from './explain.ts'
 import { checkHandOver, type HandOver } from './hand-over.ts'
 import { type HeartbeatOptions, heartbeatDefaults } from './heartbeat.ts'
 import { type InboundOptions, inboundDefaults } from './inbound.ts'
@@ -11,7 +12,9 @@ import { parseProxy } from './net/proxy.ts'
 import { type Lookup, lookupBySystem } from './net/resolve.ts'
 import { lookupByServers } from './net/servers.ts'
 import { RECORDS_MAX } from './observe/recorder.ts'
+import type { Logger } from './outage-log.ts'
 import { type OutboxOptions, outboxDefaults } from './outbox/outbox.ts'
+import type { OnParked } from './parked.ts'
 import type { Store } from './store.ts'
 import type { OpenTransport } from './transport/transport.ts'
 
@@ -72,6 +75,12 @@ export interface LinkOptions {
   readonly store?: Store
   /** What the link of the process before gave with `link.handOver()`, or `loadHandOver(file)`. */
   readonly handOver?: HandOver | undefined
+  /** Gets a line when an outage begins and when it is over, and few in between: `console`, or a `pino()`. Default: none. */
+  readonly logger?: Logger
+  /** The language of its lines. Default `en`. */
+  readonly logLanguage?: Language
+  /** Called once each time that the link is parked and waits for a person; not for `hold()`. It may be async. */
+  readonly onParked?: OnParked
   /** A transport of your own, for tests and other pipes. Default: WebSocket. */
   readonly transport?: (endpoint: Endpoint) => OpenTransport
 }
@@ -91,6 +100,8 @@ export interface CheckedOptions
       | 'inbound'
       | 'dns'
       | 'proxy'
+      | 'logger'
+      | 'onParked'
     >
   > {
   readonly id: string
@@ -99,6 +110,8 @@ export interface CheckedOptions
   readonly store: Store | undefined
   readonly handOver: HandOver | undefined
   readonly proxy: LinkOptions['proxy'] | undefined
+  readonly logger: Logger | undefined
+  readonly onParked: OnParked | undefined
   readonly deadlines: Deadlines
   readonly heartbeat: HeartbeatOptions
   readonly outbox: OutboxOptions
@@ -145,6 +158,9 @@ const KNOWN = [
   'clock',
   'store',
   'handOver',
+  'logger',
+  'logLanguage',
+  'onParked',
   'transport',
 ] as const satisfies readonly (keyof LinkOptions)[]
 
@@ -167,10 +183,8 @@ export const checkOptions = (options: LinkOptions, adapterName: string): Checked
   const { perMessageDeflate = false, signal } = options
   if (typeof perMessageDeflate !== 'boolean') throw wrong('perMessageDeflate', perMessageDeflate, 'true or false')
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrong('signal', signal, 'an AbortSignal')
-  for (const name of ['lookup', 'transport'] as const) {
-    if (options[name] !== undefined && typeof options[name] !== 'function')
-      throw wrong(name, options[name], 'a function')
-  }
+  checkFunction('lookup', options.lookup)
+  checkFunction('transport', options.transport)
   return {
     id,
     signal,
@@ -181,6 +195,7 @@ export const checkOptions = (options: LinkOptions, adapterName: string): Checked
     transport: options.transport,
     store: checkStore(options.store),
     handOver,
+    ...checkTelling(options),
     deadlines: checkNumbers('deadlines', options.deadlines, deadlineDefaults, TIMER_MAX_MS),
     heartbeat: checkHeartbeat(options.heartbeat),
     outbox: checkOutbox(options.outbox),
@@ -240,6 +255,23 @@ const checkStore = (store: Store | undefined): Store | undefined => {
   if (store === undefined) return store
   if (typeof store === 'object' && store && STORE.every((name) => typeof store[name] === 'function')) return store
   throw wrong('store', store, `memoryStore(), fileStore(dir) or an object with the functions ${STORE.join(', ')}`)
+}
+
+const LOGGER = ['info', 'warn', 'error'] as const satisfies readonly (keyof Logger)[]
+
+type Telling = Pick<CheckedOptions, 'logger' | 'logLanguage' | 'onParked'>
+
+/** Of a link, or of a fleet. Throws HoldfastError `bad-option`. */
+export const checkTelling = ({ logger, logLanguage = 'en', onParked }: LinkOptions): Telling => {
+  if (logLanguage !== 'en' && logLanguage !== 'zh') throw wrong('logLanguage', logLanguage, '"en" or "zh"')
+  checkFunction('onParked', onParked)
+  const isLogger = typeof logger === 'object' && logger && LOGGER.every((name) => typeof logger[name] === 'function')
+  if (logger === undefined || isLogger) return { logger, logLanguage, onParked }
+  throw wrong('logger', logger, `console, or an object with the functions ${LOGGER.join(', ')}`)
+}
+
+const checkFunction = (name: string, value: unknown): void => {
+  if (value !== undefined && typeof value !== 'function') throw wrong(name, value, 'a function')
 }
 
 const CLOCK = ['now', 'wall', 'random', 'setTimeout', 'clearTimeout'] as const satisfies readonly (keyof Clock)[]

@@ -80,6 +80,13 @@ describe('bad options', () => {
     [{ perMessageDeflate: 'yes' }, 'The option "perMessageDeflate" is a string; it must be true or false.'],
     [{ recordsMax: -5 }, /"recordsMax" is the number -5/],
     [{ lookup: 'dns' }, 'The option "lookup" is a string; it must be a function.'],
+    [
+      { logger: 'console' },
+      /^The option "logger" is a string; it must be console, or an object with .*info, warn, error/,
+    ],
+    [{ logger: { warn: () => undefined } }, /^The option "logger" is an object; it must be console/],
+    [{ logLanguage: 'de' }, 'The option "logLanguage" is a string; it must be "en" or "zh".'],
+    [{ onParked: {} }, 'The option "onParked" is an object; it must be a function.'],
     [{ transport: {} }, 'The option "transport" is an object; it must be a function.'],
     [{ clock: {} }, /^The option "clock" is an object; it must be .*now, wall, random, setTimeout, clearTimeout/],
     [{ clock: 'real' }, /^The option "clock" is a string/],
