@@ -35,7 +35,7 @@ export { readTrace, type Trace, type TraceHeader, type TraceNotice } from './obs
 export type { Deadlines, LinkOptions } from './options.ts'
 export type { Outage, OutageNotice } from './outage.ts'
 export type { Logger } from './outage-log.ts'
-export type { Fate, SettledMessage } from './outbox/outbox.ts'
+export type { FallbackOptions, Fate, Handed, SettledMessage } from './outbox/outbox.ts'
 export type { OnParked, ParkedNotice } from './parked.ts'
 export { Secret, secret } from './secret.ts'
 export { type SignalOptions, stopOnSignals } from './signals.ts'

@@ -22,6 +22,7 @@ import {
 import type { FrameCounts } from './conversation.ts'
 import { HoldfastError } from './error.ts'
 import { type Explanation, explain, type Language, type LinkStatus } from './explain.ts'
+import { standIn } from './fallback.ts'
 import { ListenerErrors } from './guarded.ts'
 import type { HandedMessage, HandOver } from './hand-over.ts'
 import { Inbound, type InboundCounts, type LossReason } from './inbound.ts'
@@ -43,8 +44,10 @@ import { openTransport } from './transport/open.ts'
 export interface Receipt {
   readonly fate: Fate
   readonly detail?: string
-  /** The peer's answer, where there is one. */
+  /** The peer's answer, where there is one; or what the fallback gave. */
   readonly result?: unknown
+  /** The link was down, and the option `fallback` has delivered it. */
+  readonly via?: 'fallback'
 }
 
 /** Resolves to the receipt. */
@@ -222,6 +225,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     this.#outages = new OutageWatch(id, clock, this.#status$)
     this.outages$ = this.#listenerErrors.guard(this.#outages.notices$, 'outages$')
     tellOwner(options, this.#subjects(), this.#listenerErrors)
+    standIn(options, this.#status$, this.#outbox, this.#listenerErrors)
     this.#recorder = new Recorder(options.recordsMax)
     this.#stopped = new Promise((resolve) => {
       this.#finish = resolve

@@ -13,7 +13,7 @@ import { type Lookup, lookupBySystem } from './net/resolve.ts'
 import { lookupByServers } from './net/servers.ts'
 import { RECORDS_MAX } from './observe/recorder.ts'
 import type { Logger } from './outage-log.ts'
-import { type OutboxOptions, outboxDefaults } from './outbox/outbox.ts'
+import { type FallbackOptions, type OutboxOptions, outboxDefaults } from './outbox/outbox.ts'
 import type { OnParked } from './parked.ts'
 import type { Store } from './store.ts'
 import type { OpenTransport } from './transport/transport.ts'
@@ -81,6 +81,11 @@ export interface LinkOptions {
   readonly logLanguage?: Language
   /** Called once each time that the link is parked and waits for a person; not for `hold()`. It may be async. */
   readonly onParked?: OnParked
+  /**
+   * Another channel for the messages of `send` while the link is down. What it delivers settles as `delivered`, with
+   * `via: 'fallback'` in the receipt; what it does not take waits on. It gets no message that may have arrived already.
+   */
+  readonly fallback?: FallbackOptions
   /** A transport of your own, for tests and other pipes. Default: WebSocket. */
   readonly transport?: (endpoint: Endpoint) => OpenTransport
 }
@@ -102,6 +107,7 @@ export interface CheckedOptions
       | 'proxy'
       | 'logger'
       | 'onParked'
+      | 'fallback'
     >
   > {
   readonly id: string
@@ -112,6 +118,7 @@ export interface CheckedOptions
   readonly proxy: LinkOptions['proxy'] | undefined
   readonly logger: Logger | undefined
   readonly onParked: OnParked | undefined
+  readonly fallback: Required<FallbackOptions> | undefined
   readonly deadlines: Deadlines
   readonly heartbeat: HeartbeatOptions
   readonly outbox: OutboxOptions
@@ -161,6 +168,7 @@ const KNOWN = [
   'logger',
   'logLanguage',
   'onParked',
+  'fallback',
   'transport',
 ] as const satisfies readonly (keyof LinkOptions)[]
 
@@ -196,6 +204,7 @@ export const checkOptions = (options: LinkOptions, adapterName: string): Checked
     store: checkStore(options.store),
     handOver,
     ...checkTelling(options),
+    fallback: checkFallback(options.fallback),
     deadlines: checkNumbers('deadlines', options.deadlines, deadlineDefaults, TIMER_MAX_MS),
     heartbeat: checkHeartbeat(options.heartbeat),
     outbox: checkOutbox(options.outbox),
@@ -268,6 +277,17 @@ export const checkTelling = ({ logger, logLanguage = 'en', onParked }: LinkOptio
   const isLogger = typeof logger === 'object' && logger && LOGGER.every((name) => typeof logger[name] === 'function')
   if (logger === undefined || isLogger) return { logger, logLanguage, onParked }
   throw wrong('logger', logger, `console, or an object with the functions ${LOGGER.join(', ')}`)
+}
+
+const FALLBACK_AFTER_MS = 30_000
+
+const checkFallback = (given: FallbackOptions | undefined): CheckedOptions['fallback'] => {
+  if (given === undefined) return given
+  checkObject(given, 'fallback')
+  refuseUnknown(given, ['afterMs', 'send'], 'fallback')
+  if (typeof given.send !== 'function') throw wrong('fallback.send', given.send, 'a function')
+  const afterMs = checkNumber('fallback.afterMs', given.afterMs ?? FALLBACK_AFTER_MS, TIMER_MAX_MS)
+  return { afterMs, send: (message, handed) => given.send(message, handed) }
 }
 
 const checkFunction = (name: string, value: unknown): void => {

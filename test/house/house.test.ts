@@ -84,6 +84,7 @@ const layers = [
   'observe/recorder',
   'options',
   'telling',
+  'fallback',
   'governor',
   'choice',
   'activities',
