@@ -24,7 +24,7 @@ export interface Line {
   readonly text: string
 }
 
-/** How long nothing is said of what was said already, the first time, the second, and from then on. */
+/** How long nothing more is said of what was said already: the first time, the second, and from then on. */
 const SAY_AGAIN_AFTER_MS = [600_000, 7_200_000, 86_400_000] as const
 /** So long live that what comes then is another story. */
 const STEADY_AFTER_MS = 600_000
@@ -69,7 +69,7 @@ export class OutageLog {
   notice({ kind, outage }: OutageNotice): void {
     if (kind === 'began') this.#began(outage)
     else if (kind === 'ended') this.#ended(outage)
-    else if (this.#isParked && this.#said !== 'parked') this.#tell(outage)
+    else if (this.#isParked && this.#said !== 'parked') this.#tell(outage, this.#said === 'nothing' ? 1 : 0)
   }
 
   close(): void {
@@ -89,7 +89,8 @@ export class OutageLog {
       return
     }
     series.untold++
-    this.#after(waitMs, () => {
+    // one that lasts is told, however many there were
+    this.#after(Math.min(waitMs, sayAgainAfterMs(0)), () => {
       const lasting = this.#ports.outage()
       if (lasting) this.#tell(lasting, 1)
     })
@@ -103,7 +104,7 @@ export class OutageLog {
     this.#series ??= { codes: new Set(), told: 0, quietUntil: 0, untold: 0, toldAt: now }
     const series = this.#series
     series.codes.add(outage.cause.code)
-    series.quietUntil = now + sayAgainAfterMs(series.told++)
+    if (this.#said === 'nothing') series.quietUntil = now + sayAgainAfterMs(series.told++)
     this.#said = this.#isParked ? 'parked' : 'not live'
     this.#times = 0
     this.#write(this.#isParked ? 'error' : 'warn', this.#words.began(outage, status(), clock.wall(), untold))

@@ -198,6 +198,37 @@ describe('a log', () => {
     await made.end()
   })
 
+  it('tells of any outage that lasts ten minutes, and counts those before it that it did not tell of', async () => {
+    const made = world()
+    const { network, clock, lines } = made
+    await made.live()
+    const offline = () => network.current!.frame({ op: 'offline', why: 'logged out' })
+    for (let minute = 0; minute < 16; minute++) {
+      offline()
+      network.current!.frame({ op: 'online' })
+      await clock.advance(60_000)
+    }
+    expect(lines.map((line) => line.slice(0, 4))).toEqual(['warn', 'info', 'warn', 'info'])
+    offline()
+    await clock.advance(600_000)
+    expect(lines.at(-1)).toMatch(/^warn bot is not live \(6 times within 16 min\)/)
+    await made.end()
+  })
+
+  it('tells at once of a link that is parked in an outage that was only counted', async () => {
+    const made = world()
+    await made.live()
+    const lost = () => made.network.current!.lose({ code: 'connection-lost' })
+    lost()
+    await untilLive(made)
+    lost()
+    while (!made.network.current) await made.clock.advance(made.clock.nextInMs!)
+    expect(made.lines).toHaveLength(2)
+    made.network.current.lose({ code: 'upgrade-unauthorized' })
+    expect(made.lines[2]).toMatch(/^error bot is parked, because/)
+    await made.end()
+  })
+
   it('forgets what was after ten good minutes', async () => {
     const made = world()
     for (let day = 0; day < 3; day++) {
