@@ -110,8 +110,8 @@ class RunningConversation implements Conversation {
   #isCaughtUp = false
   /** The peer goes on with the session that there was: told behind the messages that were missed. */
   #isRecovering = false
-  /** Whether the adapter reports the account as impaired. */
-  #isReported = false
+  /** What the adapter reports of the account while it is impaired. */
+  #reported: Fault | undefined
   #probes = 0
   /** The latest mark, and the number of the probe that went before it. */
   #marked = { mark: 0, after: 0 }
@@ -141,7 +141,7 @@ class RunningConversation implements Conversation {
         this.roundTripMs = ms
       },
     }
-    const excused = () => this.#isReported || !this.#isCaughtUp
+    const excused = () => this.#reported !== undefined || !this.#isCaughtUp
     this.ear = { heard$: this.#heard$, inbound$, changed$, rhythm, excused }
   }
 
@@ -266,8 +266,8 @@ class RunningConversation implements Conversation {
         }),
       answer: (key, result) => this.#unlessEnded(() => this.flight.answer(key, result)),
       refuse: (key, detail) => this.#unlessEnded(() => this.flight.refuse(key, this.#endpoint.scrub(textOf(detail)))),
-      impaired: (code, detail) => this.#report(true, faultOf(code, detail)),
-      recovered: () => this.#report(false),
+      impaired: (code, detail) => this.#report(faultOf(code, detail)),
+      recovered: () => this.#report(undefined),
       fail: (code, more) => this.lose({ ...faultOf(code, more?.detail), ...waitOf(more?.retryAfterMs) }),
     }
   }
@@ -275,6 +275,8 @@ class RunningConversation implements Conversation {
   #welcomed(welcome: Welcome): void {
     if (this.#isWelcomed) return
     this.#isWelcomed = true
+    // before this nobody believed it
+    this.#reported = undefined
     this.#ports.credentials.wereRejected = false
     const continuity = this.#session.welcomed(welcome)
     this.#isRecovering = continuity === 'recovered'
@@ -292,15 +294,19 @@ class RunningConversation implements Conversation {
     this.#tellInbound({ type: 'replay.completed' })
   }
 
-  /** Many say with each beat that all is well: that takes back their own report, and not what the deaf watch found. */
-  #report(isImpaired: boolean, fault?: Fault): void {
-    if (!isImpaired && !this.#isReported) {
+  /**
+   * Many say with each beat how they are, and what was said already is a sign of life and no more. That all is well takes back
+   * their own report, and not what the deaf watch found.
+   */
+  #report(raw: Fault | undefined): void {
+    const fault = raw && this.#clean(raw)
+    if (fault?.code === this.#reported?.code && fault?.detail === this.#reported?.detail) {
       this.#inbound$.next()
       return
     }
-    this.#isReported = isImpaired
+    this.#reported = fault
     this.#changed$.next()
-    this.#tellInbound(fault ? { type: 'account.impaired', fault: this.#clean(fault) } : { type: 'account.recovered' })
+    this.#tellInbound(fault ? { type: 'account.impaired', fault } : { type: 'account.recovered' })
   }
 
   #probe(): void {

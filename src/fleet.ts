@@ -5,7 +5,7 @@ import { HoldfastError, textOf } from './error.ts'
 import { guarded } from './guarded.ts'
 import { connect, type Link } from './link.ts'
 import { openTrace, type TraceFile } from './observe/trace-file.ts'
-import type { LinkOptions } from './options.ts'
+import { checkTelling, type LinkOptions } from './options.ts'
 
 export interface FleetOptions {
   /**
@@ -13,6 +13,10 @@ export interface FleetOptions {
    * HOLDFAST_TRACE names, if it is set; false for none.
    */
   readonly trace?: string | false
+  /** For every link that has none of its own; see the options of a link. */
+  readonly logger?: LinkOptions['logger']
+  readonly logLanguage?: LinkOptions['logLanguage']
+  readonly onParked?: LinkOptions['onParked']
 }
 
 export interface FleetChange {
@@ -38,12 +42,14 @@ export interface Fleet extends Iterable<Link>, AsyncDisposable {
 
 /** Throws HoldfastError `bad-option`, or `store-failed` if the trace file cannot be opened. */
 export const fleet = (options: FleetOptions = {}): Fleet => {
-  refuseUnknown(options, ['trace'], 'options of fleet()')
-  const { trace } = options
+  refuseUnknown(options, ['trace', 'logger', 'logLanguage', 'onParked'], 'options of fleet()')
+  const { trace, ...forLinks } = options
+  checkTelling(forLinks)
   if (trace !== undefined && trace !== false && (typeof trace !== 'string' || trace === '')) {
     throw new HoldfastError('bad-option', `trace is ${describe(trace)}; it must be the name of a file, or false.`)
   }
-  return new RunningFleet(trace === undefined ? traceOfEnvironment() : trace ? openTrace(trace) : undefined)
+  const file = trace === undefined ? traceOfEnvironment() : trace ? openTrace(trace) : undefined
+  return new RunningFleet(file, forLinks)
 }
 
 /** Whoever set the variable is not who wrote the program: a file that cannot be opened must not keep the bot down. */
@@ -63,10 +69,12 @@ class RunningFleet implements Fleet {
   readonly #changes$ = new Subject<FleetChange>()
   readonly #links = new Map<string, Link>()
   readonly #trace: TraceFile | undefined
+  readonly #forLinks: LinkOptions
   #stopped: Promise<void> | undefined
 
-  constructor(trace: TraceFile | undefined) {
+  constructor(trace: TraceFile | undefined, forLinks: LinkOptions) {
     this.#trace = trace
+    this.#forLinks = forLinks
     this.changes$ = guarded(this.#changes$, (error) =>
       process.emitWarning(`A listener of changes$ threw ${textOf(error)}.`, 'HoldfastWarning'),
     )
@@ -82,7 +90,7 @@ class RunningFleet implements Fleet {
     if (this.#links.has(id)) {
       throw new HoldfastError('bad-option', `The fleet has a link "${id}" already; ids are unique: choose another.`)
     }
-    const link = connect(adapter, { ...options, id })
+    const link = connect(adapter, { ...this.#forLinks, ...options, id })
     const held = link as Link
     this.#links.set(id, held)
     this.#trace?.follow(held)

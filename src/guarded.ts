@@ -101,10 +101,11 @@ export class ListenerErrors {
 
   /** The stream, guarded: `name` is what the warning calls it. */
   guard<T>(source$: Observable<T>, name: string): Observable<T> {
-    return guarded(source$, (error) => this.#notice(error, name))
+    return guarded(source$, (error) => this.note(error, name))
   }
 
-  #notice(error: unknown, stream: string): void {
+  /** Counts it and, at most once a minute, warns of it: `listener` says whose it was. */
+  note(error: unknown, listener: string): void {
     this.#count++
     const now = this.#clock.now()
     if (now < this.#warnAt) {
@@ -114,7 +115,7 @@ export class ListenerErrors {
     this.#warnAt = now + WARN_EVERY_MS
     const more = this.#untold === 0 ? '' : ` ${this.#untold} more since the last warning were not shown.`
     this.#untold = 0
-    const what = `A listener of ${stream} of the link ${JSON.stringify(this.#id)} threw ${this.#scrub(textOf(error))}.`
+    const what = `A listener of ${listener} of the link ${JSON.stringify(this.#id)} threw ${this.#scrub(textOf(error))}.`
     const detail = stackOf(error).map(this.#scrub).join('\n    ')
     process.emitWarning(`${what} The link is unharmed.${more}`, { type: 'HoldfastWarning', detail })
   }

@@ -22,6 +22,7 @@ import {
 import type { FrameCounts } from './conversation.ts'
 import { HoldfastError } from './error.ts'
 import { type Explanation, explain, type Language, type LinkStatus } from './explain.ts'
+import { standIn } from './fallback.ts'
 import { ListenerErrors } from './guarded.ts'
 import type { HandedMessage, HandOver } from './hand-over.ts'
 import { Inbound, type InboundCounts, type LossReason } from './inbound.ts'
@@ -30,19 +31,23 @@ import { endpointBook } from './net/endpoints.ts'
 import { http } from './net/request.ts'
 import { eventName, Recorder, type Recording, reasonOf, type TransitionRecord } from './observe/recorder.ts'
 import { type CheckedOptions, checkOptions, type Deadlines, type LinkOptions } from './options.ts'
+import { type Outage, type OutageNotice, OutageWatch } from './outage.ts'
 import { BesideError, type Fate, Outbox, type OutboxCounts, runTask, type SettledMessage } from './outbox/outbox.ts'
 import type { Run, Step } from './run.ts'
 import { type Role, Runs } from './runs.ts'
 import { scrubber } from './secret.ts'
 import { type Continuity, LinkSession } from './session.ts'
 import { Starts } from './starts.ts'
+import { type Subjects, tellOwner } from './telling.ts'
 import { openTransport } from './transport/open.ts'
 
 export interface Receipt {
   readonly fate: Fate
   readonly detail?: string
-  /** The peer's answer, where there is one. */
+  /** The peer's answer, where there is one; or what the fallback gave. */
   readonly result?: unknown
+  /** The link was down, and the option `fallback` has delivered it. */
+  readonly via?: 'fallback'
 }
 
 /** Resolves to the receipt. */
@@ -87,6 +92,8 @@ export interface Link<In = unknown, Out = unknown, C extends Calls = Calls> exte
   /** How long each step may take, in milliseconds. */
   readonly deadlines: Deadlines
   readonly status: LinkStatus
+  /** The outage that it is in, or null. */
+  readonly outage: Outage | null
   /** The smoothed round trip of the present transport in milliseconds, or null until a probe was answered. */
   readonly roundTripMs: number | null
   /**
@@ -108,6 +115,8 @@ export interface Link<In = unknown, Out = unknown, C extends Calls = Calls> exte
    * was missed has been replayed), `gap` (messages may be missing).
    */
   readonly continuity$: Observable<ContinuityRecord>
+  /** The beginning of each outage, each further fault in it, and its end. */
+  readonly outages$: Observable<OutageNotice>
   /** The fate of every message, also of those that an earlier process accepted. */
   readonly settled$: Observable<SettledMessage>
   /** Whether the outbox takes messages: false from full until half of it is free again. */
@@ -164,6 +173,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   readonly state$: Observable<LinkStatus>
   readonly inbound$: Observable<In>
   readonly continuity$: Observable<ContinuityRecord>
+  readonly outages$: Observable<OutageNotice>
   readonly settled$: Observable<SettledMessage>
   readonly writable$: Observable<boolean>
   readonly transitions$: Observable<TransitionRecord>
@@ -180,6 +190,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   readonly #transitions$ = new Subject<TransitionRecord>()
   readonly #continuity$ = new Subject<ContinuityRecord>()
   readonly #status$ = new ReplaySubject<LinkStatus>(1)
+  readonly #outages: OutageWatch
   #status: LinkStatus
   readonly #frames: FrameCounts = { taken: 0, unknown: 0, malformed: 0, failed: 0 }
   readonly #stopped: Promise<void>
@@ -216,6 +227,10 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     this.continuity$ = this.#listenerErrors.guard(this.#continuity$, 'continuity$')
     this.settled$ = this.#listenerErrors.guard(this.#outbox.settled$, 'settled$')
     this.writable$ = this.#listenerErrors.guard(this.#outbox.writable$, 'writable$')
+    this.#outages = new OutageWatch(id, clock, this.#status$)
+    this.outages$ = this.#listenerErrors.guard(this.#outages.notices$, 'outages$')
+    tellOwner(options, this.#subjects(), this.#listenerErrors)
+    standIn(options, this.#status$, this.#outbox, this.#listenerErrors)
     this.#recorder = new Recorder(options.recordsMax)
     this.#stopped = new Promise((resolve) => {
       this.#finish = resolve
@@ -280,6 +295,15 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     const session = handOver ? undefined : await this.#keeping?.session()
     if (session) this.#session.restore(session)
     if (this.#keeping) this.#keeping.tell(await this.#outbox.recover(this.#encode))
+  }
+
+  #subjects(): Subjects {
+    return {
+      status$: this.#status$,
+      status: () => this.status,
+      outages: this.#outages,
+      resume: () => this.resume(),
+    }
   }
 
   #takeOver({ session, outbox }: HandOver): void {
@@ -380,6 +404,10 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
 
   get status(): LinkStatus {
     return this.#status
+  }
+
+  get outage(): Outage | null {
+    return this.#outages.present
   }
 
   get adapterName(): string {

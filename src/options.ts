@@ -4,6 +4,7 @@ import { describe, refuseUnknown } from './adapter/adapter.ts'
 import { type Clock, realClock } from './clock.ts'
 import type { Endpoint } from './conversation.ts'
 import { HoldfastError, textOf } from './error.ts'
+import type { Language } from './explain.ts'
 import { checkHandOver, type HandOver } from './hand-over.ts'
 import { type HeartbeatOptions, heartbeatDefaults } from './heartbeat.ts'
 import { type InboundOptions, inboundDefaults } from './inbound.ts'
@@ -11,7 +12,9 @@ import { parseProxy } from './net/proxy.ts'
 import { type Lookup, lookupBySystem } from './net/resolve.ts'
 import { lookupByServers } from './net/servers.ts'
 import { RECORDS_MAX } from './observe/recorder.ts'
-import { type OutboxOptions, outboxDefaults } from './outbox/outbox.ts'
+import type { Logger } from './outage-log.ts'
+import { type FallbackOptions, type OutboxOptions, outboxDefaults } from './outbox/outbox.ts'
+import type { OnParked } from './parked.ts'
 import type { Store } from './store.ts'
 import type { OpenTransport } from './transport/transport.ts'
 
@@ -72,6 +75,17 @@ export interface LinkOptions {
   readonly store?: Store
   /** What the link of the process before gave with `link.handOver()`, or `loadHandOver(file)`. */
   readonly handOver?: HandOver | undefined
+  /** Gets a line when an outage begins and when it is over, and few in between: `console`, or a `pino()`. Default: none. */
+  readonly logger?: Logger
+  /** The language of its lines. Default `en`. */
+  readonly logLanguage?: Language
+  /** Called once each time that the link is parked and waits for a person; not for `hold()`. It may be async. */
+  readonly onParked?: OnParked
+  /**
+   * Another channel for the messages of `send` while the link is down. What it delivers settles as `delivered`, with
+   * `via: 'fallback'` in the receipt; what it does not take waits on. It gets no message that may have arrived already.
+   */
+  readonly fallback?: FallbackOptions
   /** A transport of your own, for tests and other pipes. Default: WebSocket. */
   readonly transport?: (endpoint: Endpoint) => OpenTransport
 }
@@ -91,6 +105,9 @@ export interface CheckedOptions
       | 'inbound'
       | 'dns'
       | 'proxy'
+      | 'logger'
+      | 'onParked'
+      | 'fallback'
     >
   > {
   readonly id: string
@@ -99,6 +116,9 @@ export interface CheckedOptions
   readonly store: Store | undefined
   readonly handOver: HandOver | undefined
   readonly proxy: LinkOptions['proxy'] | undefined
+  readonly logger: Logger | undefined
+  readonly onParked: OnParked | undefined
+  readonly fallback: Required<FallbackOptions> | undefined
   readonly deadlines: Deadlines
   readonly heartbeat: HeartbeatOptions
   readonly outbox: OutboxOptions
@@ -145,6 +165,10 @@ const KNOWN = [
   'clock',
   'store',
   'handOver',
+  'logger',
+  'logLanguage',
+  'onParked',
+  'fallback',
   'transport',
 ] as const satisfies readonly (keyof LinkOptions)[]
 
@@ -167,10 +191,8 @@ export const checkOptions = (options: LinkOptions, adapterName: string): Checked
   const { perMessageDeflate = false, signal } = options
   if (typeof perMessageDeflate !== 'boolean') throw wrong('perMessageDeflate', perMessageDeflate, 'true or false')
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrong('signal', signal, 'an AbortSignal')
-  for (const name of ['lookup', 'transport'] as const) {
-    if (options[name] !== undefined && typeof options[name] !== 'function')
-      throw wrong(name, options[name], 'a function')
-  }
+  checkFunction('lookup', options.lookup)
+  checkFunction('transport', options.transport)
   return {
     id,
     signal,
@@ -181,6 +203,8 @@ export const checkOptions = (options: LinkOptions, adapterName: string): Checked
     transport: options.transport,
     store: checkStore(options.store),
     handOver,
+    ...checkTelling(options),
+    fallback: checkFallback(options.fallback),
     deadlines: checkNumbers('deadlines', options.deadlines, deadlineDefaults, TIMER_MAX_MS),
     heartbeat: checkHeartbeat(options.heartbeat),
     outbox: checkOutbox(options.outbox),
@@ -242,6 +266,34 @@ const checkStore = (store: Store | undefined): Store | undefined => {
   if (store === undefined) return store
   if (typeof store === 'object' && store && STORE.every((name) => typeof store[name] === 'function')) return store
   throw wrong('store', store, `memoryStore(), fileStore(dir) or an object with the functions ${STORE.join(', ')}`)
+}
+
+const LOGGER = ['info', 'warn', 'error'] as const satisfies readonly (keyof Logger)[]
+
+type Telling = Pick<CheckedOptions, 'logger' | 'logLanguage' | 'onParked'>
+
+/** Of a link, or of a fleet. Throws HoldfastError `bad-option`. */
+export const checkTelling = ({ logger, logLanguage = 'en', onParked }: LinkOptions): Telling => {
+  if (logLanguage !== 'en' && logLanguage !== 'zh') throw wrong('logLanguage', logLanguage, '"en" or "zh"')
+  checkFunction('onParked', onParked)
+  const isLogger = typeof logger === 'object' && logger && LOGGER.every((name) => typeof logger[name] === 'function')
+  if (logger === undefined || isLogger) return { logger, logLanguage, onParked }
+  throw wrong('logger', logger, `console, or an object with the functions ${LOGGER.join(', ')}`)
+}
+
+const FALLBACK_AFTER_MS = 30_000
+
+const checkFallback = (given: FallbackOptions | undefined): CheckedOptions['fallback'] => {
+  if (given === undefined) return given
+  checkObject(given, 'fallback')
+  refuseUnknown(given, ['afterMs', 'send'], 'fallback')
+  if (typeof given.send !== 'function') throw wrong('fallback.send', given.send, 'a function')
+  const afterMs = checkNumber('fallback.afterMs', given.afterMs ?? FALLBACK_AFTER_MS, TIMER_MAX_MS)
+  return { afterMs, send: (message, handed) => given.send(message, handed) }
+}
+
+const checkFunction = (name: string, value: unknown): void => {
+  if (value !== undefined && typeof value !== 'function') throw wrong(name, value, 'a function')
 }
 
 const CLOCK = ['now', 'wall', 'random', 'setTimeout', 'clearTimeout'] as const satisfies readonly (keyof Clock)[]

@@ -10,6 +10,7 @@ import { heapClock } from '../src/testing/heap-clock.ts'
 import { smallTalk } from './small-talk.ts'
 
 const clock = heapClock()
+const nothing = (): void => undefined
 
 /** The message of the usage error that comes of it. */
 const refusal = (options: unknown): string => {
@@ -80,6 +81,19 @@ describe('bad options', () => {
     [{ perMessageDeflate: 'yes' }, 'The option "perMessageDeflate" is a string; it must be true or false.'],
     [{ recordsMax: -5 }, /"recordsMax" is the number -5/],
     [{ lookup: 'dns' }, 'The option "lookup" is a string; it must be a function.'],
+    [
+      { logger: 'console' },
+      /^The option "logger" is a string; it must be console, or an object with .*info, warn, error/,
+    ],
+    [{ logger: { warn: () => undefined } }, /^The option "logger" is an object; it must be console/],
+    [{ logLanguage: 'de' }, 'The option "logLanguage" is a string; it must be "en" or "zh".'],
+    [{ fallback: { afterMs: 5 } }, 'The option "fallback.send" is undefined; it must be a function.'],
+    [
+      { fallback: { send: nothing, afterMs: 0 } },
+      `The option "fallback.afterMs" is the number 0; ${WHOLE} 2147483647.`,
+    ],
+    [{ fallback: { send: nothing, after: 5 } }, /^"after" is not one of the fallback\. Known are: afterMs, send/],
+    [{ onParked: {} }, 'The option "onParked" is an object; it must be a function.'],
     [{ transport: {} }, 'The option "transport" is an object; it must be a function.'],
     [{ clock: {} }, /^The option "clock" is an object; it must be .*now, wall, random, setTimeout, clearTimeout/],
     [{ clock: 'real' }, /^The option "clock" is a string/],

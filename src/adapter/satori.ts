@@ -3,6 +3,7 @@
  * Facts: satorijs/docs, protocol/events.md and api.md; docs/adapters/satori.md says who sends what.
  */
 import { createHash } from 'node:crypto'
+import type { Observable } from 'rxjs'
 import { HoldfastError } from '../error.ts'
 import { scrubber } from '../secret.ts'
 import {
@@ -17,6 +18,9 @@ import {
 } from './adapter.ts'
 import { type Credential, credential, type Token, type TokenProvider } from './credential.ts'
 import { asObject, type JsonObject, readObject } from './json.ts'
+import { type SatoriLogin, SatoriLogins } from './satori-logins.ts'
+
+export type { SatoriLogin, SatoriLoginStatus } from './satori-logins.ts'
 
 /** The body of an EVENT, as the server sent it. */
 export interface SatoriEvent {
@@ -49,6 +53,14 @@ export interface SatoriOptions {
   readonly token?: Token | TokenProvider
 }
 
+/** For one link: it also tells of the accounts behind the server. */
+export interface SatoriAdapter extends Adapter<SatoriEvent, SatoriMessage, SatoriCalls> {
+  /** As the server last told of them, so of no meaning while the link is down. The link is impaired when none is online. */
+  readonly logins: readonly SatoriLogin[]
+  /** The same list at each change; replays the latest. */
+  readonly logins$: Observable<readonly SatoriLogin[]>
+}
+
 const OP = { EVENT: 0, PING: 1, PONG: 2, IDENTIFY: 3, READY: 4, META: 5 } as const
 const PING = JSON.stringify({ op: OP.PING })
 /** `Unauthorized` in the registry of close codes at IANA; servers made with satori-python send it. */
@@ -57,22 +69,26 @@ const CLOSE_BAD_TOKEN = 4004
 const CLOSE_BAD_MESSAGE = 4000
 /** The protocol asks for a PING every 10 s. */
 const PING_EVERY_MS = 10_000
-const LOGIN_ONLINE = 1
 
-export const satori = (options: SatoriOptions): Adapter<SatoriEvent, SatoriMessage, SatoriCalls> => {
+export const satori = (options: SatoriOptions): SatoriAdapter => {
   checkTarget(options, 'satori({ url })')
   refuseUnknown(options, ['url', 'token'], 'options of satori()')
   const { url, token } = options
   const access = token === undefined ? undefined : credential(token, 'satori({ token })')
   const api = apiOf(url)
+  const logins = new SatoriLogins()
   return {
     name: 'satori',
+    get logins() {
+      return logins.list
+    },
+    logins$: logins.list$,
     target: async (context) => {
       if (!access) return { url }
       const { token, ...expiry } = await access.get(context)
       return { url, secrets: [token], ...expiry, ...(access.isRenewable ? { renewable: true } : {}) }
     },
-    dialogue: (io) => dialogue(io, access?.latest),
+    dialogue: (io) => dialogue(io, logins, access?.latest),
     encode: ({ platform, userId, channelId, content }) =>
       post(api, access, 'message.create', { as: { platform, userId }, channel_id: channelId, content }),
     request: (method, params) => post(api, access, method, params ?? {}),
@@ -80,8 +96,7 @@ export const satori = (options: SatoriOptions): Adapter<SatoriEvent, SatoriMessa
   }
 }
 
-const dialogue = (io: Io<SatoriEvent>, token: string | undefined): Dialogue => {
-  const logins = new Map<string, number>()
+const dialogue = (io: Io<SatoriEvent>, logins: SatoriLogins, token: string | undefined): Dialogue => {
   const { cursor } = io.session
   /** READY does not say whether we are resumed; the frame after it does. */
   let isReady = false
@@ -89,8 +104,8 @@ const dialogue = (io: Io<SatoriEvent>, token: string | undefined): Dialogue => {
 
   /** One account offline among several is the user's news, not the link's trouble; all of them offline is. */
   const judgeLogins = () => {
-    if (logins.size === 0) return
-    if ([...logins.values()].includes(LOGIN_ONLINE)) io.recovered()
+    if (logins.list.length === 0) return
+    if (logins.list.some(({ status }) => status === 'online')) io.recovered()
     else io.impaired('account-offline', 'no login of this server is online')
   }
 
@@ -104,19 +119,12 @@ const dialogue = (io: Io<SatoriEvent>, token: string | undefined): Dialogue => {
   }
 
   const ready = (body: JsonObject) => {
-    for (const login of Array.isArray(body.logins) ? body.logins : []) noteLogin(asObject(login))
+    logins.replace(body.logins)
     if (isWelcomed) return judgeLogins()
     isReady = true
     if (cursor === undefined) welcome(false)
     // a server that replays does so before it reads on, so its PONG without an event before it says that there is no replay
     else io.send(PING)
-  }
-
-  const noteLogin = (login: JsonObject | undefined, isRemoved = false) => {
-    if (typeof login?.status !== 'number') return
-    const key = JSON.stringify([login.platform, asObject(login.user)?.id ?? login.self_id ?? login.sn])
-    if (isRemoved) logins.delete(key)
-    else logins.set(key, login.status)
   }
 
   const event = (body: JsonObject) => {
@@ -128,7 +136,7 @@ const dialogue = (io: Io<SatoriEvent>, token: string | undefined): Dialogue => {
       if (isLastTaken) return 'taken' as const
     }
     if (body.type.startsWith('login-')) {
-      noteLogin(asObject(body.login), body.type === 'login-removed')
+      logins.note(asObject(body.login), body.timestamp, body.type === 'login-removed')
       judgeLogins()
     }
     io.deliver(body as unknown as SatoriEvent, mark)

@@ -40,13 +40,17 @@ export class Dispatch {
     this.#office = office
   }
 
-  /** Where is written now, if the link is live. */
+  /** Where is written now: to the transport, if the link is live, or else to the fallback, if there is one. */
   get flight(): Flight | undefined {
     return this.#flight
   }
 
+  get isLive(): boolean {
+    return this.#flight !== undefined && !this.#flight.isFallback
+  }
+
   attach(flight: Flight): void {
-    if (!this.#flight) {
+    if (!this.isLive) {
       this.#backlogEnd = this.waiting.nextPlace
       flight.askAgain()
     }
@@ -63,7 +67,7 @@ export class Dispatch {
   /** Writes a new message if nothing hinders it. Otherwise it has to wait. */
   pass(entry: Entry, now: number): boolean {
     const flight = this.#flight
-    if (!flight || !this.#isFlowing) return false
+    if (!flight || !this.#isFlowing || !isFor(entry, flight)) return false
     if (this.#lanes.waiting(entry) > 0 || !this.#lanes.isFree(entry, pipeOf(entry, flight))) return false
     this.#isFlowing = this.#hasTurn(entry, flight, now, 0)
     if (this.#isFlowing) this.#write(entry, flight, now)
@@ -110,6 +114,7 @@ export class Dispatch {
   /** Whether there is nothing but its turn that it waits for. */
   #isReady(entry: Entry, flight: Flight, now: number): boolean {
     const { slip, pause } = entry
+    if (!isFor(entry, flight)) return false
     if (slip && !slip.isAccepted) return false
     if (pause && pause.flight === flight && pause.until > now) {
       this.#turns.by(pause.until)
@@ -163,6 +168,15 @@ export class Dispatch {
     this.waiting.putBack(entries)
   }
 
+  /** The fallback did not take it: it waits again. */
+  takeBack(entry: Entry, flight: Flight): void {
+    this.left(entry)
+    entry.beside = undefined
+    this.waiting.takeBack(entry)
+    this.pause(entry, flight)
+    this.flush()
+  }
+
   /** It failed here: not again for a while, unless it is on another transport. */
   pause(entry: Entry, flight: Flight): void {
     const ms = Math.min(PAUSE_MIN_MS * 2 ** entry.tries++, PAUSE_MAX_MS)
@@ -173,4 +187,8 @@ export class Dispatch {
 const isRequest = ({ outgoing }: Entry): boolean => isBeside(outgoing)
 
 /** Frames of one transport arrive in order; requests overtake each other and them. */
-const pipeOf = (entry: Entry, flight: Flight): object => (isRequest(entry) ? entry : flight)
+const pipeOf = (entry: Entry, flight: Flight): object => (isRequest(entry) || flight.isFallback ? entry : flight)
+
+/** The fallback carries messages, not calls, and none that may have arrived already. */
+const isFor = ({ message, mayHaveArrived }: Entry, { isFallback }: Flight): boolean =>
+  !isFallback || (message !== undefined && !mayHaveArrived)

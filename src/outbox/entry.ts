@@ -19,6 +19,8 @@ export interface Settled {
   readonly result?: unknown
   /** Why it was not delivered. */
   readonly detail?: string
+  /** It went over the fallback channel, because the link was down. */
+  readonly via?: 'fallback'
 }
 
 /** What the caller asks for a message. */

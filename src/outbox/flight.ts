@@ -24,6 +24,8 @@ export interface Desk {
 }
 
 export class Flight {
+  /** Not a transport of the link, but what stands in for it while there is none. */
+  readonly isFallback: boolean
   readonly #desk: Desk
   readonly #writer: Writer
   #frames = 0
@@ -36,7 +38,8 @@ export class Flight {
   #isLost = false
   readonly #empty = new Bell()
 
-  constructor(desk: Desk, writer: Writer) {
+  constructor(desk: Desk, writer: Writer, isFallback = false) {
+    this.isFallback = isFallback
     this.#desk = desk
     this.#writer = writer
   }

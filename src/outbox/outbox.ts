@@ -16,6 +16,7 @@ import type { BesideError } from './beside.ts'
 import { Dispatch } from './dispatch.ts'
 import { type Draft, draftOf, type Encode, revive } from './draft.ts'
 import { type Entry, type Fate, newEntry, type Settled, type Ticket } from './entry.ts'
+import { type FallbackSend, fallbackWriter } from './fallback.ts'
 import { Flight, type Writer } from './flight.ts'
 import { type Client, Keeper, newSlip, notAccepted, type Recovery } from './keeper.ts'
 import { type LedgerOptions, plainCopy } from './ledger.ts'
@@ -24,6 +25,7 @@ import type { Waiting } from './waiting.ts'
 
 export { BesideError, runTask } from './beside.ts'
 export type { Fate, Settled, Ticket } from './entry.ts'
+export type { FallbackOptions, FallbackSend, Handed } from './fallback.ts'
 export { Flight, type Writer } from './flight.ts'
 export type { Recovery } from './keeper.ts'
 export type { LedgerOptions } from './ledger.ts'
@@ -86,6 +88,7 @@ export class Outbox {
   #open = new Map<string, Entry>()
   readonly #keeper: Keeper | undefined
   #encodeKept: Encode | undefined
+  #fallback: FallbackSend | undefined
   readonly #keyPrefix: string
   #keys = 0
   readonly #deadlines: Alarm
@@ -180,7 +183,7 @@ export class Outbox {
 
   #whyNot(key: string, { failFast }: Ticket): string | undefined {
     if (this.#closed !== undefined) return this.#closed
-    if (failFast && !this.#dispatch.flight) return 'the link is not live'
+    if (failFast && !this.#dispatch.isLive) return 'the link is not live'
     return this.#open.has(key) ? TAKEN_KEY : undefined
   }
 
@@ -244,8 +247,8 @@ export class Outbox {
     this.#dispatch.flush()
   }
 
-  /** Made for each transport. */
-  flight(writer: Writer): Flight {
+  /** Made for each transport, and for each time that a fallback stands in. */
+  flight(writer: Writer, isFallback = false): Flight {
     return new Flight(
       {
         find: (key) => this.#open.get(key),
@@ -256,12 +259,21 @@ export class Outbox {
         lost: (flight, fault) => this.#lost(flight, fault),
       },
       writer,
+      isFallback,
     )
   }
 
   /** The link is live on this transport: write what waits, and then as it comes. */
   attach(flight: Flight): void {
     if (!flight.isLost && this.#closed === undefined) this.#dispatch.attach(flight)
+  }
+
+  /** The link has been down for long: what waits and was never written goes this way, until the link is live again. */
+  divert(send: FallbackSend): void {
+    if (this.#closed !== undefined || this.#dispatch.flight) return
+    const flight = this.flight(fallbackWriter, true)
+    this.#fallback = send
+    this.#dispatch.attach(flight)
   }
 
   /** The link is no longer live: hold what comes. What was written may still be answered. */
@@ -274,7 +286,8 @@ export class Outbox {
 
   #write(entry: Entry, flight: Flight): void {
     const { outgoing } = entry
-    if (isBeside(outgoing)) this.#request(entry, outgoing, flight)
+    if (flight.isFallback) this.#hand(entry, flight)
+    else if (isBeside(outgoing)) this.#request(entry, outgoing, flight)
     else flight.write(entry, outgoing.frame, outgoing.proof === 'answer')
   }
 
@@ -300,6 +313,24 @@ export class Outbox {
         const isUncertain = delivered !== 'refused' || (entry.mayHaveArrived && !isAnswered)
         if (isUncertain && entry.repeats) this.#repeat(entry, flight, message)
         else this.#settle(entry, { fate: isUncertain ? 'uncertain' : 'refused', detail: message })
+      },
+    )
+  }
+
+  /** To the fallback. It says whether it has taken the message, and nobody else will get it meanwhile. */
+  #hand(entry: Entry, flight: Flight): void {
+    const abort = new AbortController()
+    entry.beside = abort
+    const { key, message, conversation } = entry
+    const run = async (signal: AbortSignal) => this.#fallback!(message, { key, conversation, signal })
+    flight.request(entry, { run }, abort.signal).then(
+      (result) => {
+        if (entry.beside === abort) this.#settle(entry, { fate: 'delivered', result, via: 'fallback' })
+      },
+      () => {
+        if (entry.beside !== abort || entry.isSettled) return
+        this.#dispatch.takeBack(entry, flight)
+        this.#tellIfLanded()
       },
     )
   }
@@ -444,7 +475,7 @@ export class Outbox {
         const why = trouble === undefined ? '' : `: ${trouble}`
         this.#settle(entry, { fate: 'uncertain', detail: `no answer within ${withinMs} ms${why}` })
       } else {
-        const why = this.#dispatch.flight ? 'it was not its turn' : 'the link was not live'
+        const why = this.#dispatch.isLive ? 'it was not its turn' : 'the link was not live'
         this.#settle(entry, { fate: 'expired', detail: `${why} within ${withinMs} ms` })
       }
     }

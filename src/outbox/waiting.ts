@@ -46,6 +46,12 @@ export class Waiting {
     this.#arrange(entries)
   }
 
+  /** It was offered elsewhere, and not taken: as if nothing had been. */
+  takeBack(entry: Entry): void {
+    this.#lanes.waits(entry)
+    this.#arrange([entry])
+  }
+
   /** They are older than all that was put since this process began. */
   addOldest(entries: readonly Entry[]): void {
     this.#first -= entries.length

@@ -1,10 +1,13 @@
 /** Satori v1 as a dialogue: frames in, and what the adapter makes of them; calls beside it, over HTTP. */
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import type { HttpOutgoing } from '../../src/adapter/adapter.ts'
 import { type SatoriOptions, satori } from '../../src/adapter/satori.ts'
 import { HoldfastError } from '../../src/error.ts'
+import { connect } from '../../src/link.ts'
 import { secret } from '../../src/secret.ts'
+import { FakeNetwork } from '../../src/testing/fake-network.ts'
+import { heapClock } from '../../src/testing/heap-clock.ts'
 import { hostileFrames, hostileObject, hostileValue, stage } from './fake-io.ts'
 
 const URL = 'ws://127.0.0.1:5140/satori/v1/events'
@@ -73,6 +76,95 @@ describe('events', () => {
     const { dialogue, asked } = on()
     expect(dialogue.frame(JSON.stringify(event({ sn: 7, type })))).toBe('malformed')
     expect(asked).toEqual([])
+  })
+})
+
+describe('the accounts behind a server', () => {
+  const watched = () => {
+    const adapter = satori({ url: URL })
+    const told: string[] = []
+    adapter.logins$.subscribe((list) =>
+      told.push(list.map(({ platform, userId, status }) => `${platform}:${userId} ${status}`).join(', ')),
+    )
+    return { adapter, told, ...stage(adapter) }
+  }
+  const mock = (sn: number, id: string, status: number) => ({ sn, ...login(id, status) })
+
+  it('are told one by one, with their status and since when', () => {
+    const { adapter, told, tell } = watched()
+    tell(ready(mock(1, 'a', 1), mock(2, 'b', 2)))
+    tell(event({ type: 'login-updated', timestamp: 1_700, login: mock(2, 'b', 1) }))
+    tell(event({ type: 'login-added', login: mock(3, 'c', 0) }))
+    tell(event({ type: 'login-updated', login: mock(1, 'a', 4) }))
+    tell(event({ type: 'login-updated', login: mock(1, 'a', 3) }))
+    tell(event({ type: 'login-removed', login: { sn: 1 } }))
+    expect(told).toEqual([
+      '',
+      'mock:a online, mock:b connect',
+      'mock:a online, mock:b online',
+      'mock:a online, mock:b online, mock:c offline',
+      'mock:a reconnect, mock:b online, mock:c offline',
+      'mock:a disconnect, mock:b online, mock:c offline',
+      'mock:b online, mock:c offline',
+    ])
+    expect(adapter.logins[0]).toEqual({ platform: 'mock', userId: 'b', sn: 2, status: 'online', since: 1_700 })
+    expect(adapter.logins[1]).toMatchObject({ since: null })
+  })
+
+  it('are known by their number before they know their own name, and keep what an event leaves out', () => {
+    const { adapter, tell } = watched()
+    tell(ready({ sn: 7, platform: 'mock', status: 2 }))
+    tell(event({ type: 'login-updated', login: mock(7, 'a', 1) }))
+    tell(event({ type: 'login-updated', login: { sn: 7, status: 0 } }))
+    expect(adapter.logins).toEqual([{ platform: 'mock', userId: 'a', sn: 7, status: 'offline', since: null }])
+  })
+
+  it('are those of the latest welcome: what another life of the server had is forgotten', () => {
+    const { adapter, tell } = watched()
+    tell(ready(mock(1, 'a', 1), mock(2, 'b', 1)))
+    stage(adapter).tell(ready(mock(1, 'b', 0)))
+    expect(adapter.logins).toMatchObject([{ userId: 'b', status: 'offline' }])
+  })
+
+  it('are at most a thousand', () => {
+    const { adapter, tell } = watched()
+    tell(ready(...Array.from({ length: 2_000 }, (_, sn) => mock(sn, `u${sn}`, 1))))
+    expect(adapter.logins).toHaveLength(1_000)
+  })
+
+  it('make the link impaired when the last one leaves, and well when one of them is back', async () => {
+    const clock = heapClock()
+    const network = new FakeNetwork(clock, { greeting: [ready(mock(1, 'a', 1), mock(2, 'b', 1))] })
+    const { transport, lookup } = network
+    const adapter = satori({ url: URL })
+    const link = connect(adapter, { id: 'bot', clock, transport, lookup })
+    await clock.advance(100)
+    const states: string[] = []
+    link.state$.subscribe(({ state }) => states.push(state))
+    const said = (id: string, sn: number, status: number) =>
+      network.current!.frame(event({ type: 'login-updated', login: mock(sn, id, status) }))
+    said('a', 1, 4)
+    expect(link.status.state).toBe('live')
+    said('b', 2, 0)
+    said('b', 2, 0)
+    expect(link.status).toMatchObject({ state: 'degraded.impaired', fault: { code: 'account-offline' } })
+    said('a', 1, 1)
+    expect(states).toEqual(['live', 'degraded.impaired', 'live'])
+    expect(adapter.logins.map(({ status }) => status)).toEqual(['online', 'offline'])
+    void link.stop({ drainMs: 0 })
+    await clock.advance(4_000)
+  })
+
+  it('take no harm from a listener that throws', () => {
+    const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+    const { adapter, tell } = watched()
+    adapter.logins$.subscribe(() => {
+      throw new Error('boom')
+    })
+    tell(ready(mock(1, 'a', 1)))
+    expect(warned).toHaveBeenCalledTimes(2)
+    expect(adapter.logins).toHaveLength(1)
+    vi.restoreAllMocks()
   })
 })
 

@@ -34,6 +34,8 @@ it('HF-O22 under any orders the sums are right, fates are told once, order holds
     'replaced',
     'dropped',
     'marked',
+    'handed',
+    'declined',
   ] as const) {
     expect(tally[what], what).toBeGreaterThan(100)
   }

@@ -1,7 +1,14 @@
 /** One run of the outbox in a random world: what was put, what crossed which transport, and whether that was right. */
 import { expect } from 'vitest'
 import type { HttpOutgoing, Outgoing } from '../../src/adapter/adapter.ts'
-import { BesideError, type Fate, type Flight, Outbox, type SettledMessage } from '../../src/outbox/outbox.ts'
+import {
+  BesideError,
+  type Fate,
+  type Flight,
+  type Handed,
+  Outbox,
+  type SettledMessage,
+} from '../../src/outbox/outbox.ts'
 import { type HeapClock, heapClock, seededRandom } from '../../src/testing/heap-clock.ts'
 import type { Order, Plan, Put } from './orders.ts'
 import { Disk } from './shaky-store.ts'
@@ -31,6 +38,8 @@ interface Message {
   on: Line | undefined
   /** It was written before, here or in another life. */
   mayHaveArrived: boolean
+  /** The fallback had it once: its turn among others is no longer what it was. */
+  wasHanded: boolean
 }
 
 interface Line {
@@ -39,14 +48,25 @@ interface Line {
   isLost: boolean
 }
 
+/** What stands in for a transport. Nothing on it is answered but by the function that is the fallback. */
+const FALLBACK: Line = {
+  flight: { answer: () => undefined, refuse: () => undefined, room: () => undefined } as unknown as Flight,
+  mark: 0,
+  isLost: false,
+}
+
 interface Request {
   readonly message: Message
   read(status: number, body: string): unknown
   resolve(result: unknown): void
   reject(error: BesideError): void
+  /** The fallback has it. */
+  readonly isHanded?: boolean
 }
 
-export type Tally = Partial<Record<Fate | 'rewritten' | 'revived' | 'replaced' | 'dropped' | 'marked', number>>
+export type Tally = Partial<
+  Record<Fate | 'rewritten' | 'revived' | 'replaced' | 'dropped' | 'marked' | 'handed' | 'declined', number>
+>
 
 /** Timers of a process die with it. */
 const mortalClock = (clock: HeapClock) => {
@@ -176,7 +196,7 @@ export class Model {
     return { http: { url: 'http://h/', method: 'POST', headers: {}, body: text }, read: () => undefined }
   }
 
-  #settled({ key, fate, detail = '', recovered }: SettledMessage): void {
+  #settled({ key, fate, detail = '', recovered, via }: SettledMessage): void {
     const putting = this.#putting
     const isDoor = putting !== undefined && DOOR.test(detail) && (putting.key === '' || putting.key === key)
     const isOther = isDoor && putting.key === '' && putting.put.key === undefined && this.#byKey.has(key)
@@ -188,6 +208,8 @@ export class Model {
     if (!recovered) this.#promised++
     if (fate === 'expired') expect(message!.written, 'expired means never written').toBe(0)
     if (fate === 'delivered') expect(message!.on, 'delivered is said of what is under way').toBeDefined()
+    if (fate === 'delivered')
+      expect(via === 'fallback', 'it is said who has delivered it').toBe(message!.on === FALLBACK)
     if (fate === 'uncertain' && !recovered && !detail.includes('it is kept'))
       expect(message!.written).toBeGreaterThan(0)
     if (detail.startsWith('replaced')) this.#replaced(message!)
@@ -238,8 +260,49 @@ export class Model {
     return line
   }
 
+  /** The fallback gets a message: one that was never written, and that nobody else has. */
+  #handed(message: Message, key: string): void {
+    const now = this.clock.now()
+    expect(this.#attached, 'the link is down').toBe(FALLBACK)
+    expect(message.life, 'a settled message is not handed over').toBe(this.#life)
+    expect([message.on, message.written, message.mayHaveArrived], 'nobody else has it').toEqual([undefined, 0, false])
+    expect([message.put.kind, key], 'it is a message, under its key').toEqual(['message', message.key])
+    expect(now, 'it is not handed over after its time').toBeLessThan(message.expiresAt)
+    if (message.isKept) this.#judgeDisk(message)
+    if (message.conversation !== undefined) this.#judgeOrder(message, FALLBACK)
+    this.#note('handed')
+    message.wasHanded = true
+    message.written = 1
+    message.on = FALLBACK
+    this.#judgePace(now)
+  }
+
+  #divert(): void {
+    if (this.#attached) return
+    this.#attached = FALLBACK
+    this.#outbox.divert((sent: unknown, { key }: Handed) => {
+      const message = this.#messages[(sent as { n: number }).n]!
+      this.#watch(() => this.#handed(message, key))
+      return new Promise((resolve, decline) => {
+        const reject = (error: BesideError) => {
+          if (message.life === this.#life && message.on === FALLBACK) {
+            this.#note('declined')
+            Object.assign(message, { on: undefined, written: 0 })
+          }
+          decline(error)
+        }
+        this.#requests.push({ message, read: () => undefined, resolve, reject, isHanded: true })
+      })
+    })
+  }
+
   /** A request ends: well, with a refusal, before it left, or nobody knows how. */
-  #endRequest({ message, read, resolve, reject }: Request, how: number): void {
+  #endRequest({ message, read, resolve, reject, isHanded = false }: Request, how: number): void {
+    if (isHanded) {
+      if (how < 2) resolve('taken')
+      else reject(new BesideError('refused', 'the fallback is down too'))
+      return
+    }
     if (how === 0) resolve(read(200, ''))
     if (how === 1) read(404, '')
     const goesOn = how === 3 || (how === 2 && message.mayHaveArrived)
@@ -271,7 +334,13 @@ export class Model {
     }
     if (message.isKept) this.#judgeDisk(message)
     if (conversation !== undefined) this.#judgeOrder(message, line)
-    else if (isFrame && !this.#plan.hasLedger && message.lines.size === 0 && message.place > this.#life * 1e6 + n) {
+    else if (
+      isFrame &&
+      !this.#plan.hasLedger &&
+      !message.wasHanded &&
+      message.lines.size === 0 &&
+      message.place > this.#life * 1e6 + n
+    ) {
       expect(message.place, 'first copies are in order').toBeGreaterThan(this.#lastPlain)
       this.#lastPlain = message.place
     }
@@ -294,7 +363,7 @@ export class Model {
     const overtaken = others.find((each) => !each.on && each.place < place && each.expiresAt > now)
     expect(overtaken?.n, `${n} overtakes one of its conversation`).toBeUndefined()
     const racing = others.find(
-      ({ on, put: { proof } }) => on && (on !== line || put.proof === 'http' || proof === 'http'),
+      ({ on, put: { proof } }) => on && (on !== line || line === FALLBACK || put.proof === 'http' || proof === 'http'),
     )
     expect(racing?.n, `${n} may overtake one that is under way elsewhere`).toBeUndefined()
   }
@@ -325,6 +394,7 @@ export class Model {
       lines: new Set(),
       on: undefined,
       mayHaveArrived: false,
+      wasHanded: false,
     }
     this.#messages.push(message)
     this.#entered++
@@ -339,7 +409,7 @@ export class Model {
     const ticket = { withinMs, idempotencyKey, conversation, coalesceKey, failFast }
     this.#putting = message
     const life = this.#life
-    const { accepted, settled } = this.#outbox.put(make, ticket, isKept ? { n } : undefined)
+    const { accepted, settled } = this.#outbox.put(make, ticket, put.kind === 'message' ? { n } : undefined)
     this.#putting = undefined
     if (this.#byKey.get(message.key)?.[0] === message && message.life === undefined) this.#byKey.delete(message.key)
     accepted.then(
@@ -401,6 +471,8 @@ export class Model {
       case 'detach':
         this.#attached = undefined
         return this.#outbox.detach()
+      case 'divert':
+        return this.#divert()
       case 'clog':
         this.#room = false
         return

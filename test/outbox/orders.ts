@@ -18,7 +18,7 @@ export type Order =
   | Put
   | { readonly do: 'answer' | 'refuse' | 'prove' | 'forge' | 'request' | 'lose'; readonly which: number }
   | { readonly do: 'advance' | 'sleep'; readonly ms: number }
-  | { readonly do: 'attach' | 'detach' | 'switch' | 'clog' | 'unclog' | 'fill' }
+  | { readonly do: 'attach' | 'detach' | 'divert' | 'switch' | 'clog' | 'unclog' | 'fill' }
   /** How often of ten the disk fails from now on. */
   | { readonly do: 'disk'; readonly fails: number }
   | { readonly do: 'crash' | 'stop' }
@@ -57,9 +57,20 @@ const order: fc.Arbitrary<Order> = fc.oneof(
   { weight: 10, arbitrary: fc.record({ do: fc.constant('advance'), ms: fc.oneof(fc.nat(100), fc.nat(1_500)) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('sleep'), ms: fc.nat(1_500) }) },
   {
-    weight: 18,
+    weight: 20,
     arbitrary: fc.record({
-      do: fc.constantFrom('attach', 'attach', 'attach', 'attach', 'detach', 'switch', 'clog', 'unclog', 'unclog'),
+      do: fc.constantFrom(
+        'attach',
+        'attach',
+        'attach',
+        'attach',
+        'detach',
+        'divert',
+        'switch',
+        'clog',
+        'unclog',
+        'unclog',
+      ),
     }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('fill') }) },

@@ -115,6 +115,47 @@ export async function startOnebotApp(config: OnebotAppConfig): Promise<OnebotApp
   }
 }
 
+export interface KoishiApp extends RealProcess {
+  /** Every status that the bot has had, oldest first. */
+  readonly statuses: readonly BotStatus[]
+  readonly errors: readonly string[]
+  readonly messages: readonly (ReceivedMessage & { readonly isDirect: boolean })[]
+  readonly failures: readonly string[]
+  readonly logs: readonly string[]
+  /** Starts the bot again, as a person would. */
+  start(): void
+  /** Unloads the plugin. */
+  unload(): void
+}
+
+/** Koishi with the plugin of examples/koishi-plugin, which is built on what `npm run build` made. */
+export async function startKoishiApp(config: { endpoint: string; token?: string; selfId: string }): Promise<KoishiApp> {
+  // the example is no package of its own, and Koishi is no dependency of holdfast
+  const env = { ...process.env, NODE_PATH: fileURLToPath(new URL('node_modules', import.meta.url)) }
+  const app = new LineProcess('koishi-app.cjs', config, 'started', env)
+  await app.restart()
+  return {
+    ...app.controls(),
+    get statuses() {
+      return app.all<BotStatus>('status')
+    },
+    get errors() {
+      return app.all<string>('error')
+    },
+    get messages() {
+      return app.all<ReceivedMessage & { isDirect: boolean }>('message')
+    },
+    get failures() {
+      return app.all<string>('failed')
+    },
+    get logs() {
+      return app.all<string>('log')
+    },
+    start: () => app.tell({ start: true }),
+    unload: () => app.tell({ unload: true }),
+  }
+}
+
 export interface DiscordClients extends RealProcess {
   /** What the shard of this client emitted, oldest first: `ready`, `resumed`, `closed`, `error`, `dispatch` … */
   events(client: number): readonly { readonly event: string; readonly more: unknown }[]
@@ -177,11 +218,13 @@ class LineProcess {
   readonly #script: string
   readonly #config: object
   readonly #readyKey: string
+  readonly #env: NodeJS.ProcessEnv
   readonly #lines: Readonly<Record<string, unknown>>[] = []
   #child: ChildProcessWithoutNullStreams | null = null
   #held: HeldChild | null = null
 
-  constructor(script: string, config: object, readyKey: string) {
+  constructor(script: string, config: object, readyKey: string, env = process.env) {
+    this.#env = env
     this.#script = fileURLToPath(new URL(script, import.meta.url))
     this.#config = config
     this.#readyKey = readyKey
@@ -211,7 +254,7 @@ class LineProcess {
     if (!existsSync(fileURLToPath(new URL('node_modules/koishi', import.meta.url)))) {
       throw new Error('The real peers are not installed. Run: npm ci --prefix test/peers')
     }
-    const child = spawn(process.execPath, [this.#script, JSON.stringify(this.#config)])
+    const child = spawn(process.execPath, [this.#script, JSON.stringify(this.#config)], { env: this.#env })
     this.#child = child
     this.#held = holdChild(child)
     // A command to a process that was killed a moment ago is lost; the tests see that by themselves.
