@@ -123,6 +123,8 @@ export interface Dialogue {
   frame(frame: Frame): Verdict
   /** Called for every event of somebody else's client, in order, in place of frames. */
   event?(name: string, values: readonly unknown[]): Verdict
+  /** The user took everything up to this position: for peers that are told of it. `io.session` stays what it was. */
+  taken?(cursor: Cursor): void
   /** What the peer's close code means, if this protocol says so. Otherwise the codes of RFC 6455 apply. */
   closed?(code: number, reason: string): FaultCode | undefined
   /** The adapter's `probe`, for protocols whose question depends on what came over this transport. It is preferred. */
