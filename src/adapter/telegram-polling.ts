@@ -47,6 +47,8 @@ export class TelegramPolling implements Dialogue {
   readonly #memory: PollingMemory
   /** Of the update that the user took last. */
   #position: number | undefined
+  /** The position as the latest poll had it. */
+  #asked: number | undefined
   /** Updates that came over this transport and that the user has not taken, oldest first. */
   readonly #untaken = new Set<Cursor>()
   #isWelcomed = false
@@ -72,7 +74,7 @@ export class TelegramPolling implements Dialogue {
   taken(cursor: Cursor): void {
     this.#position = this.#positionOf(cursor) ?? this.#position
     if (this.#untaken.has(cursor)) this.#forgetTo(cursor)
-    if (this.#isHeld && this.#untaken.size === 0) this.#goOn()
+    if (this.#isHeld) this.#goOn()
   }
 
   frame(frame: Frame): Verdict {
@@ -142,6 +144,7 @@ export class TelegramPolling implements Dialogue {
       timeout: isFirst ? 0 : pollMs / 1_000,
       allowed_updates: allowedUpdates,
     }
+    this.#asked = this.#position
     const withinMs = isFirst ? ANSWER_MS : pollMs + overdueMs
     this.#io.send(question(POLL, 'getUpdates', params, { withinMs, afterMs }))
   }
@@ -180,10 +183,16 @@ export class TelegramPolling implements Dialogue {
   #deliver(updates: readonly TelegramUpdate[]): void {
     for (const update of updates) {
       const cursor = `${this.#bot}:${update.update_id}`
-      if (this.#untaken.has(cursor)) continue
+      if (this.#untaken.has(cursor) || this.#isTaken(update)) continue
       this.#untaken.add(cursor)
       this.#io.deliver(update, { id: cursor, cursor })
     }
+  }
+
+  /** He took it while it was asked for once more. Numbers begin anew after a quiet week, so those before are no proof. */
+  #isTaken({ update_id }: TelegramUpdate): boolean {
+    const [from, to] = [this.#asked ?? -1, this.#position ?? -1]
+    return from < update_id && update_id <= to
   }
 
   #forgetTo(last: Cursor): void {
@@ -193,7 +202,7 @@ export class TelegramPolling implements Dialogue {
     }
   }
 
-  /** What was not taken would only come again; it is asked for all the same, because a reader may have left. */
+  /** What was not taken would only come again; it is asked for all the same after a while, for its reader may have left. */
   #goOn(afterMs = 0): void {
     this.#isHeld = this.#untaken.size > 0
     this.#poll(this.#isHeld ? BEHIND_MS : afterMs)

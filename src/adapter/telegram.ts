@@ -72,9 +72,10 @@ const PACE: PaceLimit = { count: 30, ms: 1_000 }
 const POLL_MAX_MS = 50_000
 
 export const telegram = (options: TelegramOptions): Adapter<TelegramUpdate, TelegramMessage, TelegramCalls> => {
-  checkOptions(options)
-  const { token, apiRoot = 'https://api.telegram.org', botId, allowedUpdates, dropPending = false } = options
-  const { deleteWebhook = false, pollMs = 25_000, overdueMs = 10_000 } = options
+  const given = options ?? {}
+  checkOptions(given)
+  const { token, apiRoot = 'https://api.telegram.org', botId, allowedUpdates, dropPending = false } = given
+  const { deleteWebhook = false, pollMs = 25_000, overdueMs = 10_000 } = given
   const access = credential(token, 'telegram({ token })')
   if (access.latest !== undefined) checkBot(access.latest, botId)
   const rules = { allowedUpdates, deleteWebhook, pollMs, overdueMs }
@@ -96,8 +97,8 @@ export const telegram = (options: TelegramOptions): Adapter<TelegramUpdate, Tele
 }
 
 const checkOptions = (options: TelegramOptions): void => {
-  refuseUnknown(options ?? {}, KNOWN, 'options of telegram()')
-  const { apiRoot, botId, allowedUpdates, dropPending, deleteWebhook, pollMs, overdueMs } = options ?? {}
+  refuseUnknown(options, KNOWN, 'options of telegram()')
+  const { apiRoot, botId, allowedUpdates, dropPending, deleteWebhook, pollMs, overdueMs } = options
   const check = (name: string, value: unknown, isRight: boolean, wants: string) => {
     if (value === undefined || isRight) return
     throw new HoldfastError('bad-option', `telegram({ ${name} }) is ${describe(value)}; it must be ${wants}.`)
