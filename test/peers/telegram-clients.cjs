@@ -1,10 +1,11 @@
 /**
- * A real Telegram client: Koishi with one @satorijs/adapter-telegram bot that polls.
+ * Real Telegram clients: Koishi with one @satorijs/adapter-telegram bot for each Bot API, as its defaults have it.
  *
- *   node telegram-client.cjs '{"token": "1:x", "endpoint": "http://127.0.0.1:9000", "addresses": ["127.0.0.1"]}'
+ *   node telegram-clients.cjs '{"token": "1:x", "endpoints": ["http://127.0.0.1:9000"], "addresses": ["127.0.0.1"]}'
  *
- * Says on its output {"started": true}, {"status": "online"} at each change, {"message": "text"} for each message, and
- * {"log": "…"} for each line that Koishi logs. With `addresses`, every name is found to have these. Ends when its input ends.
+ * Says on its output {"loaded": true}, and starts when it is told {"start": true}. Then {"bot": {"client", "status"}} at each
+ * change of a status, {"heard": {"client", "text"}} for each message, and {"log": "…"} for each line that Koishi logs.
+ * With `addresses`, every name is found to have these. Ends when its input ends.
  */
 
 const Module = require('node:module')
@@ -18,7 +19,7 @@ Module._resolveFilename = function (name, parent, ...rest) {
   return resolve.call(this, isOurs ? 'koishi' : name, parent, ...rest)
 }
 
-const { token, endpoint, addresses } = JSON.parse(process.argv[2])
+const { token, endpoints, addresses } = JSON.parse(process.argv[2])
 
 const familyOf = (address) => (address.includes(':') ? 6 : 4)
 if (addresses) {
@@ -44,28 +45,28 @@ process.on('unhandledRejection', (error) => say({ log: `W app ${error?.stack ?? 
 
 const statusNames = Object.fromEntries(Object.entries(Universal.Status).map(([name, value]) => [value, name]))
 
-async function main() {
-  const app = new Context()
-  app.on('bot-status-updated', (bot) => {
-    if (bot.platform === 'telegram') say({ status: statusNames[bot.status].toLowerCase() })
-  })
-  app.on('message', (session) => say({ message: session.content }))
-  app.plugin(Http)
-  app.plugin(TelegramBot, {
-    protocol: 'polling',
-    token,
-    endpoint,
-    files: {},
-    pollingTimeout: 25_000,
-    retryTimes: 6,
-    retryInterval: 5_000,
-  })
-  await app.start()
-  say({ started: true })
-  createInterface({ input: process.stdin }).on('close', () => process.exit(0))
+async function start() {
+  for (const [client, endpoint] of endpoints.entries()) {
+    const app = new Context()
+    app.on('bot-status-updated', (bot) => {
+      if (bot.platform === 'telegram') say({ bot: { client, status: statusNames[bot.status].toLowerCase() } })
+    })
+    app.on('message', (session) => say({ heard: { client, text: session.content } }))
+    app.plugin(Http)
+    app.plugin(TelegramBot, {
+      protocol: 'polling',
+      token,
+      endpoint,
+      files: {},
+      pollingTimeout: 25_000,
+      retryTimes: 6,
+      retryInterval: 5_000,
+    })
+    await app.start()
+  }
 }
 
-main().catch((error) => {
-  process.stderr.write(`${error.stack}\n`)
-  process.exit(1)
-})
+createInterface({ input: process.stdin })
+  .on('line', () => void start())
+  .on('close', () => process.exit(0))
+say({ loaded: true })
