@@ -33,6 +33,8 @@ const CONFLICTS_SHOWN = 3
 const CONFLICTS_MAX = 10
 /** Telegram gives no more at a time. */
 const UPDATES_MAX = 100
+/** The offset of the last one, with which Telegram forgets those before it. */
+const FROM_THE_END = -1
 
 /** The questions, by their keys; all others are probes. */
 const ME = 'me'
@@ -135,18 +137,14 @@ export class TelegramPolling implements Dialogue {
 
   /** The first one asks what is pending, and is the proof that we may poll. */
   #poll(afterMs = 0): void {
-    const { allowedUpdates, pollMs, overdueMs } = this.#rules
+    const { allowedUpdates: allowed_updates, pollMs, overdueMs } = this.#rules
     const isFirst = !this.#isWelcomed
-    const offset = isFirst && this.#memory.drops ? -1 : this.#position === undefined ? undefined : this.#position + 1
-    const params = {
-      offset,
-      limit: UPDATES_MAX,
-      timeout: isFirst ? 0 : pollMs / 1_000,
-      allowed_updates: allowedUpdates,
-    }
+    const heldMs = isFirst ? 0 : pollMs
+    const next = this.#position === undefined ? undefined : this.#position + 1
+    const offset = isFirst && this.#memory.drops ? FROM_THE_END : next
+    const params = { offset, limit: UPDATES_MAX, timeout: heldMs / 1_000, allowed_updates }
     this.#asked = this.#position
-    const withinMs = isFirst ? ANSWER_MS : pollMs + overdueMs
-    this.#io.send(question(POLL, 'getUpdates', params, { withinMs, afterMs }))
+    this.#io.send(question(POLL, 'getUpdates', params, { withinMs: heldMs + overdueMs, afterMs }))
   }
 
   #updated(result: unknown): Verdict {
