@@ -63,6 +63,7 @@ import { onebot } from 'holdfast/onebot'
 import { qq } from 'holdfast/qq'
 import { satori } from 'holdfast/satori'
 import { stately } from 'holdfast/stately'
+import { telegram } from 'holdfast/telegram'
 
 const options: LinkOptions = { id: 'qq-main' }
 const link = connect(onebot({ url: 'ws://127.0.0.1:3001', accessToken: secret('x') }), options)
@@ -74,6 +75,8 @@ export const bridge = stately([link], { send: (message) => console.log(message.t
 export const third = () => connect(discord({ token: secret('x'), intents: 513, shard: [0, 1] }))
 export const play = (text: string) => third().send({ op: 3, d: { status: text } })
 export const fourth = () => connect(qq({ appId: '1', token: async () => ({ token: 'x', expiresInMs: 7_200_000 }), intents: 1 }))
+export const fifth = () => connect(telegram({ token: secret('1:x'), allowedUpdates: ['message'] }))
+export const say = (text: string) => fifth().send({ chat_id: 7, text })
 export const run = async (signal: AbortSignal): Promise<void> => {
   const watch = link.state$.subscribe((status) => console.log(status.state, status.fault?.code))
   try {
