@@ -384,6 +384,18 @@ describe('a conflict', () => {
 })
 
 describe('what else may answer', () => {
+  it('T1: never shows the token, although a server repeats it in all that it says', async () => {
+    for (const code of [400, 401, 409, 429, 500]) {
+      const { clock, api, start } = rig()
+      api.failAlways('getUpdates', refusal(code, `no https://api.telegram.org/bot${TOKEN}/x for ${TOKEN}`))
+      const link = start()
+      await clock.advance(30_000)
+      const { status, recording } = link
+      expect(status.fault?.detail, `${code}`).toContain(`HTTP ${code}: no https://api.telegram.org/bot***/x for ***`)
+      expect(JSON.stringify([status, recording.kept, link.explain()])).not.toContain('canary')
+    }
+  })
+
   it.each([
     ['a page of HTML with 502', html, 'peer-unavailable'],
     ['a page of HTML with 200', { status: 200, body: '<html>log in</html>' }, 'protocol-violated'],

@@ -11,6 +11,7 @@
 const Module = require('node:module')
 const dns = require('node:dns')
 const { createInterface } = require('node:readline')
+const { inspect } = require('node:util')
 
 // Koishi brings Satori 4, which the adapter asks for; beside it lies the Satori 3 of the Satori server.
 const resolve = Module._resolveFilename
@@ -41,7 +42,7 @@ Logger.targets = [{ record: ({ type, name, content }) => say({ log: `${type} ${n
 Logger.levels = { base: Logger.WARN }
 
 // As Koishi's own worker does: the failure of a start that nobody awaits is a line in the log, and no more.
-process.on('unhandledRejection', (error) => say({ log: `W app ${error?.stack ?? error}` }))
+process.on('unhandledRejection', (error) => say({ log: `W app ${inspect(error, { depth: 6 })}` }))
 
 const statusNames = Object.fromEntries(Object.entries(Universal.Status).map(([name, value]) => [value, name]))
 

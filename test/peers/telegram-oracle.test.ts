@@ -62,7 +62,7 @@ const pollsAfter = (api: BotApi, at: number) => api.of('getUpdates').filter((ask
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 const until = (check: () => void) => vi.waitFor(check, { timeout: 15_000, interval: 20 })
 
-it('the real client comes online, drops what was pending, and follows none of the answers; our link follows each', async () => {
+it.concurrent('the real client comes online, drops what was pending, and follows none of the answers; our link follows each', async () => {
   const [theirs, ours] = [await side(), await side()]
   const clients = await startTelegramClients({ token: TOKEN, endpoints: theirs.urls })
   open.push(() => clients.stop())
@@ -129,3 +129,33 @@ it('the real client comes online, drops what was pending, and follows none of th
   // it says online for ever; what ours says after 35 s is a test in virtual time
   expect(status('a poll stalls')).toBe('online')
 }, 40_000)
+
+it.concurrent('incident 1.7 over real sockets: a poll that stalls loses its socket, and calls that are refused harm nothing', async () => {
+  const api = new BotApi()
+  const server = await serveBotApi(api)
+  open.push(() => server.stop())
+  const link = connect(telegram({ token: TOKEN, apiRoot: server.url, pollMs: 1_000, overdueMs: 400 }), { proxy: false })
+  open.push(() => link.stop({ drainMs: 0 }))
+  link.inbound$.subscribe()
+  await link.ready()
+  api.fail('sendMessage', tooMany(7))
+  const refused = await link.call('sendMessage', { chat_id: 1, text: 'one' }).catch((error) => error)
+  expect(refused).toMatchObject({ code: 'refused', message: expect.stringContaining('retry after 7') })
+  expect(await link.call('sendMessage', { chat_id: 1, text: 'two' })).toMatchObject({ message_id: 1 })
+  expect(await link.send({ chat_id: 1, text: 'three' })).toMatchObject({ fate: 'delivered' })
+  expect(link.status.state).toBe('live')
+
+  api.failAlways('getUpdates', 'silence')
+  api.receive('news')
+  await until(() => expect(link.status).toMatchObject({ state: 'backoff', fault: { code: 'answer-timeout' } }))
+  await until(() => expect(server.open).toBe(0))
+  api.failAlways('getUpdates', undefined)
+  await link.ready()
+  await until(() => expect(api.pending).toEqual([]))
+  // half an answer, and then the connection breaks
+  api.fail('getUpdates', 'half')
+  api.receive('more')
+  await until(() => expect(link.recording.kept.filter(({ to }) => to === 'backoff')).toHaveLength(2))
+  await link.ready()
+  await until(() => expect(api.pending).toEqual([]))
+}, 30_000)

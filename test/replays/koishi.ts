@@ -82,7 +82,10 @@ export const koishi: Replay = {
         return clients.heard(0)
       },
       begin: () => clients.start(),
-      status: () => clients.statuses(0).at(-1) ?? 'none',
+      status: () => {
+        const codes = clients.logs.join(' ').match(/\bE[A-Z]{6,}\b/g) ?? []
+        return [clients.statuses(0).at(-1), ...new Set(codes)].join(', ')
+      },
       end: () => clients.kill(),
     }
     return replay(bot, at)
