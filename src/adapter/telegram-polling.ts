@@ -175,7 +175,7 @@ export class TelegramPolling implements Dialogue {
 
   /** Updates are numbered one by one. Telegram forgets them after 24 hours, and gives each to one poller only. */
   #isNext(first: TelegramUpdate | undefined): boolean {
-    return first === undefined || this.#position === undefined || first.update_id === this.#position + 1
+    return first === undefined || this.#asked === undefined || first.update_id === this.#asked + 1
   }
 
   #deliver(updates: readonly TelegramUpdate[]): void {

@@ -292,6 +292,30 @@ describe('updates', () => {
     expect(told.slice(0, -1)).not.toContain('gap')
   })
 
+  it('that are taken while they are asked for once more are neither a gap nor given again', async () => {
+    const { clock, api, start } = rig()
+    const link = start()
+    const told: string[] = []
+    link.continuity$.subscribe(({ kind }) => void told.push(kind))
+    for (const text of ['five', 'six', 'seven']) api.receive(text)
+    await clock.advance(1_000)
+    const reader = link[Symbol.asyncIterator]()
+    const read = async () => (await reader.next()).value.message.text
+    expect([await read(), await read()]).toEqual(['five', 'six'])
+    // five is taken, and six is being worked on
+    const polls = api.count('getUpdates')
+    link.replace()
+    while (api.count('getUpdates') === polls) await clock.advance(1)
+    expect(offsets(api).at(-1)).toBe(6)
+    expect(await read()).toBe('seven')
+    await clock.advance(1_000)
+    expect(told).toEqual(['recovered', 'recovered'])
+    void reader.next()
+    await clock.advance(100)
+    expect(offsets(api).at(-1)).toBe(8)
+    expect(link.stats.inbound).toMatchObject({ dropped: 0, waiting: 0 })
+  })
+
   it('are asked for once in a quarter of a second by a server that holds no polls', async () => {
     const { clock, api, start } = rig()
     api.failAlways('getUpdates', { status: 200, body: '{"ok":true,"result":[]}' })
