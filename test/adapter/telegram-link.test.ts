@@ -251,6 +251,23 @@ describe('updates', () => {
     await reading
   })
 
+  it('that are taken one by one, however slowly, are confirmed together by the next poll', async () => {
+    const { clock, api, start } = rig()
+    const link = start()
+    for (let i = 0; i < 10; i++) api.receive(`m${i}`)
+    await clock.advance(1_000)
+    const reader = link[Symbol.asyncIterator]()
+    const before = api.count('getUpdates')
+    for (let i = 0; i < 10; i++) {
+      await reader.next()
+      await clock.advance(4_000)
+    }
+    expect(api.count('getUpdates')).toBe(before)
+    void reader.next()
+    await clock.advance(100)
+    expect(offsets(api).slice(before)).toEqual([15])
+  })
+
   it('reach the next reader although the last one left without a word', async () => {
     const { clock, api, start } = rig()
     const link = start()
@@ -308,11 +325,14 @@ describe('updates', () => {
     while (api.count('getUpdates') === polls) await clock.advance(1)
     expect(offsets(api).at(-1)).toBe(6)
     expect(await read()).toBe('seven')
+    const next = read()
     await clock.advance(1_000)
     expect(told).toEqual(['recovered', 'recovered'])
-    void reader.next()
-    await clock.advance(100)
     expect(offsets(api).at(-1)).toBe(8)
+    const since = clock.now()
+    api.receive('eight')
+    await clock.advance(100)
+    expect([await next, clock.now() - since]).toEqual(['eight', 100])
     expect(link.stats.inbound).toMatchObject({ dropped: 0, waiting: 0 })
   })
 
