@@ -23,6 +23,7 @@ export default defineConfig([
       discord: 'src/adapter/discord.ts',
       qq: 'src/adapter/qq.ts',
       maim: 'src/adapter/maim.ts',
+      telegram: 'src/adapter/telegram.ts',
       testing: 'src/testing/index.ts',
       stately: 'src/observe/stately.ts',
     },

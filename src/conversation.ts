@@ -5,7 +5,17 @@
 import { Observable, Subject, type Subscriber } from 'rxjs'
 import type { Fault, FaultCode } from '../machines/fault.ts'
 import type { LinkEvent } from '../machines/link.ts'
-import type { Adapter, BesideOutgoing, Dialogue, InboundMark, Io, Target, Verdict, Welcome } from './adapter/adapter.ts'
+import type {
+  Adapter,
+  BesideOutgoing,
+  Cursor,
+  Dialogue,
+  InboundMark,
+  Io,
+  Target,
+  Verdict,
+  Welcome,
+} from './adapter/adapter.ts'
 import type { Ear, Heard } from './deaf.ts'
 import { textOf } from './error.ts'
 import { adjust, type Pulse, type Rhythm } from './heartbeat.ts'
@@ -61,6 +71,8 @@ export interface Conversation {
   readonly roundTripMs: number | undefined
   /** When the peer was last heard, by the clock; undefined before the welcome. */
   readonly heardAt: number | undefined
+  /** The user took everything up to here. */
+  taken(cursor: Cursor): void
   /** Says goodbye to the peer; `resumable` so that it keeps the session for whoever comes next. */
   close(resumable?: boolean): void
   /** Gives the transport up. */
@@ -196,6 +208,16 @@ class RunningConversation implements Conversation {
       bufferedBytes: () => this.#guard(() => pipe.bufferedBytes()) ?? Number.POSITIVE_INFINITY,
       close: (code) => this.#guard(() => pipe.close(code)),
     }
+  }
+
+  taken(cursor: Cursor): void {
+    this.#unlessEnded(() => {
+      try {
+        this.#dialogue?.taken?.(cursor)
+      } catch (error) {
+        this.#blameAdapter(error)
+      }
+    })
   }
 
   close(resumable = false): void {

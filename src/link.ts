@@ -215,7 +215,10 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     this.#session = new LinkSession((session) => this.#keeping?.save(session))
     if (handOver) this.#takeOver(handOver)
     this.#inbound = new Inbound(options.inbound, clock, {
-      taken: (cursor) => this.#session.taken(cursor),
+      taken: (cursor) => {
+        this.#session.taken(cursor)
+        this.#runs.current.ports.conversation?.taken(cursor)
+      },
       lost: (missed, because) => this.#tell({ kind: 'gap', because, missed }),
     })
     this.#listenerErrors = new ListenerErrors(id, clock, (text) =>

@@ -140,6 +140,8 @@ export interface Dialogue {
    * whom it turns away comes before this.
    */
   pong?(): void
+  /** The user took everything up to this position: for peers that are told of it. `io.session` stays what it was. */
+  taken?(cursor: Cursor): void
   /** What the peer's close code means, if this protocol says so. Otherwise the codes of RFC 6455 apply. */
   closed?(code: number, reason: string): FaultCode | undefined
   /** The adapter's `probe`, for protocols whose question depends on what came over this transport. It is preferred. */

@@ -43,24 +43,30 @@ export const listen = async (host: string, port: number, met: (socket: Socket) =
 
 const TOO_LATE_MS = 300
 
-/** What a host does when it wakes: takes connections and says nothing, or is a WebSocket server that greets. */
+/** What a host does when it wakes: takes connections and says nothing, is a WebSocket server that greets, or a relay. */
 const AWAKE = {
   silent: 'void 0',
   greeting: `
     const { WebSocketServer } = require('ws')
     new WebSocketServer({ server }).on('connection', (ws) => ws.send(JSON.stringify({ op: 'welcome' })))`,
+  relaying: `
+    server.removeAllListeners('connection').on('connection', (inbound) => {
+      const outbound = require('node:net').connect(relayTo, '127.0.0.1')
+      inbound.on('error', () => outbound.destroy()).pipe(outbound).on('error', () => inbound.destroy()).pipe(inbound)
+    })`,
 }
 
 /**
  * A listener that takes no more connections: its queue is full, so the kernel drops every SYN, as if the host were far
- * away or gone. After `stuckMs` it takes them again.
+ * away or gone. After `stuckMs` it takes them again. The returned function ends it before its time.
  */
 export const blackHole = async (
   host: string,
   port: number,
-  { stuckMs = 60_000, awake = 'silent' as keyof typeof AWAKE } = {},
-): Promise<void> => {
+  { stuckMs = 60_000, awake = 'silent' as keyof typeof AWAKE, relayTo = 0 } = {},
+): Promise<() => void> => {
   const script = `
+    const relayTo = ${relayTo}
     const server = require('node:http').createServer()
     server.on('clientError', (_error, socket) => socket.destroy())
     ${AWAKE[awake]}
@@ -68,7 +74,7 @@ export const blackHole = async (
       require('node:fs').writeSync(1, 'listening')
       require('node:fs').readSync(0, Buffer.alloc(1))
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ${stuckMs})
-      setTimeout(() => process.exit(), 20_000)
+      setTimeout(() => process.exit(), 40_000)
     })`
   const child = spawn(process.execPath, ['-e', script], {
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -84,6 +90,10 @@ export const blackHole = async (
   }
   // its time runs from here
   child.stdin!.write('x')
+  return () => {
+    child.kill('SIGKILL')
+    for (const filler of fillers) filler.destroy()
+  }
 }
 
 const connects = (socket: Socket): Promise<boolean> =>

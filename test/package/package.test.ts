@@ -64,6 +64,7 @@ import { onebot } from 'holdfast/onebot'
 import { qq } from 'holdfast/qq'
 import { satori } from 'holdfast/satori'
 import { stately } from 'holdfast/stately'
+import { telegram } from 'holdfast/telegram'
 
 const options: LinkOptions = { id: 'qq-main' }
 const link = connect(onebot({ url: 'ws://127.0.0.1:3001', accessToken: secret('x') }), options)
@@ -78,6 +79,8 @@ export const fourth = () => connect(qq({ appId: '1', token: async () => ({ token
 export const fifth = () => connect(maim({ url: 'ws://127.0.0.1:8000/ws', platform: 'qq', token: secret('x') }))
 export const tell = (data: string) =>
   fifth().send({ message_info: { user_info: { user_id: 1 } }, message_segment: { type: 'text', data } })
+export const sixth = () => connect(telegram({ token: secret('1:x'), allowedUpdates: ['message'] }))
+export const say = (text: string) => sixth().send({ chat_id: 7, text })
 export const run = async (signal: AbortSignal): Promise<void> => {
   const watch = link.state$.subscribe((status) => console.log(status.state, status.fault?.code))
   try {

@@ -213,6 +213,39 @@ export async function startQqClients(config: QqClientsConfig): Promise<QqClients
   }
 }
 
+export interface TelegramClients extends RealProcess {
+  /** They do nothing before this. */
+  start(): void
+  statuses(client: number): readonly BotStatus[]
+  /** The texts that this bot was told. */
+  heard(client: number): readonly string[]
+  readonly logs: readonly string[]
+}
+
+export interface TelegramClientsConfig {
+  readonly token: string
+  readonly endpoints: readonly string[]
+  /** What every name is found to have, in place of DNS. */
+  readonly addresses?: readonly string[]
+}
+
+/** One real client for each Bot API. */
+export async function startTelegramClients(config: TelegramClientsConfig): Promise<TelegramClients> {
+  const clients = new LineProcess('telegram-clients.cjs', config, 'loaded')
+  await clients.restart()
+  type Told<T> = { client: number } & T
+  const of = <T>(key: string, client: number) => clients.all<Told<T>>(key).filter((told) => told.client === client)
+  return {
+    ...clients.controls(),
+    start: () => clients.tell({ start: true }),
+    statuses: (client) => of<{ status: BotStatus }>('bot', client).map(({ status }) => status),
+    heard: (client) => of<{ text: string }>('heard', client).map(({ text }) => text),
+    get logs() {
+      return clients.all<string>('log')
+    },
+  }
+}
+
 /** A script that speaks JSON lines on its input and its output. */
 class LineProcess {
   readonly #script: string
