@@ -47,14 +47,10 @@ export type { Deadlines, LinkOptions } from './options.ts'
 export type { Fate, SettledMessage } from './outbox/outbox.ts'
 export { Secret, secret } from './secret.ts'
 export {
-  type LinkToDependOn,
   type RunningService,
   type ServiceOptions,
   type ServiceState,
   type ServiceStatus,
-  type Start,
-  type Started,
-  type Stop,
   service,
   type WhenLost,
 } from './service.ts'
