@@ -50,14 +50,10 @@ export type { FallbackOptions, Fate, Handed, SettledMessage } from './outbox/out
 export type { OnParked, ParkedNotice } from './parked.ts'
 export { Secret, secret } from './secret.ts'
 export {
-  type LinkToDependOn,
   type RunningService,
   type ServiceOptions,
   type ServiceState,
   type ServiceStatus,
-  type Start,
-  type Started,
-  type Stop,
   service,
   type WhenLost,
 } from './service.ts'

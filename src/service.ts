@@ -28,7 +28,6 @@ import { Instance, type Start, type Stop } from './service/instance.ts'
 import { type Readiness, readinessOf } from './service/readiness.ts'
 
 export type { ServiceState, WhenLost } from '../machines/service.ts'
-export type { Start, Started, Stop } from './service/instance.ts'
 
 /** The part of a link that a service looks at. */
 export type LinkToDependOn = Pick<Link, 'id' | 'state$'>

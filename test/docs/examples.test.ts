@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, describe, expect, test } from 'vitest'
 import { WebSocketServer } from 'ws'
@@ -162,6 +162,40 @@ describe('the bare socket of docs/adapters.md', () => {
     await ended
     expect(output()).toContain('hello over TCP')
     expect(output()).toContain('{"fate":"delivered","result":"7"}')
+  })
+})
+
+describe('the health of docs/health.md', () => {
+  const freePort = async (): Promise<number> => {
+    const server = createServer()
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const { port } = server.address() as AddressInfo
+    await new Promise((resolve) => server.close(resolve))
+    return port
+  }
+
+  test('is ready when the bot is live and its server runs, and not when the peer is away, which is no reason to restart it', async () => {
+    const peer = await startOnebotPeer({})
+    running.push(() => void peer.close())
+    const port = await freePort()
+    const { saw, output } = runModule(block('docs/health.md', 'health'), { ONEBOT_URL: peer.url, PORT: String(port) })
+    await saw('/readyz')
+    const url = output().trim()
+    const answers = async (status: number) => {
+      for (;;) {
+        const answer = await fetch(url, { headers: { Connection: 'close' } })
+        const body = (await answer.json()) as { state: string }
+        if (answer.status === status) return { state: body.state, retryAfter: answer.headers.get('Retry-After') }
+        await pause(20)
+      }
+    }
+    expect(await answers(200)).toEqual({ state: 'live', retryAfter: null })
+    expect(await (await fetch(`http://127.0.0.1:${port}/`)).text()).toBe('hello')
+    await peer.close()
+    const away = await answers(503)
+    expect(Number(away.retryAfter)).toBeGreaterThanOrEqual(1)
+    expect((await fetch(url.replace('/readyz', '/livez'))).status).toBe(200)
+    expect(await (await fetch(`http://127.0.0.1:${port}/`)).text()).toBe('hello')
   })
 })
 

@@ -56,7 +56,8 @@ test('incident 4.9 loading everything keeps no process alive, and what is not ex
 
 /** What a bot's author writes on the first day; it is compiled, not run. */
 const bot = `
-import { connect, HoldfastError, isHoldfastError, type Link, type LinkOptions, type LinkStatus, secret } from 'holdfast'
+import { connect, type Health, HoldfastError, health, isHoldfastError, type Link, type LinkOptions, type LinkStatus } from 'holdfast'
+import { type RunningService, secret, service } from 'holdfast'
 import { type Adapter, defineAdapter } from 'holdfast/adapter'
 import { discord } from 'holdfast/discord'
 import { maim } from 'holdfast/maim'
@@ -70,6 +71,9 @@ const options: LinkOptions = { id: 'qq-main' }
 const link = connect(onebot({ url: 'ws://127.0.0.1:3001', accessToken: secret('x') }), options)
 export type Held = Link
 export const state: LinkStatus['state'] = link.status.state
+export const http: RunningService = service(link, { name: 'http', start: async (signal) => () => signal.aborted })
+export const of: Health = health({ links: [link], services: [http] })
+export const answer: Response = of.fetch(new Request('http://127.0.0.1/readyz'))
 export const define: (adapter: Adapter) => Adapter = defineAdapter
 export const second = () => connect(satori({ url: 'http://127.0.0.1:5140' }))
 export const bridge = stately([link], { send: (message) => console.log(message.type) })
