@@ -22,6 +22,8 @@ export default defineConfig([
       inspect: 'src/observe/inspect/index.ts',
       discord: 'src/adapter/discord.ts',
       qq: 'src/adapter/qq.ts',
+      client: 'src/adapter/client.ts',
+      wechat: 'src/adapter/wechat.ts',
       testing: 'src/testing/index.ts',
       stately: 'src/observe/stately.ts',
     },

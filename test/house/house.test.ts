@@ -60,6 +60,7 @@ const layers = [
   'exchange',
   'adapter/adapter',
   'adapter/credential',
+  'generation',
   'budget-store',
   'budget',
   'adapter',
