@@ -318,9 +318,10 @@ const copyOf = ({ code, detail, retryAfterMs }: Fault): Fault => ({
 })
 
 const CAUSES_MAX = 8
+const DEPTH_MAX = 4
 
 /** An error without its words. */
-const typedFields = (error: unknown, left = CAUSES_MAX): object => {
+const typedFields = (error: unknown, left = DEPTH_MAX): object => {
   if (typeof error !== 'object' || error === null || left === 0) return {}
   const { code, syscall, cause, errors } = error as Record<string, unknown>
   const inner = Array.isArray(errors) ? errors.slice(0, CAUSES_MAX).map((each) => typedFields(each, left - 1)) : []

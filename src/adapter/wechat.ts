@@ -27,7 +27,7 @@ export interface WechatOutgoing {
 export interface WechatyLike {
   start(): unknown
   stop(): unknown
-  on(name: string, react: (...values: never[]) => void): unknown
+  readonly on: (name: never, react: never) => unknown
 }
 
 export interface WechatOptions<T = Wechat4u | WechatyLike, Out = WechatOutgoing> {
@@ -44,7 +44,10 @@ export interface WechatOptions<T = Wechat4u | WechatyLike, Out = WechatOutgoing>
   readonly scanWithinMs?: number
   /** After so many codes that nobody scanned, a person is called and no more are asked for. Default 3. */
   readonly scansMax?: number
-  /** Until there is a code or a login, in milliseconds. Default 15,000. */
+  /**
+   * Until there is a code or a login, in milliseconds. Default 6,000, so that a poll succeeds within a minute of WeChat's
+   * return; and 60,000 for wechaty, which may have to start a browser.
+   */
   readonly startWithinMs?: number
   /**
    * No valid answer to a sync for so long: started anew. Default 60,000, more than two of WeChat's long polls. It does not
@@ -74,6 +77,8 @@ const KNOWN = [
 
 /** The link's own deadline lies behind ours, which know what was waited for. */
 const SLACK_MS = 15_000
+const WECHAT4U_START_MS = 6_000
+const WECHATY_START_MS = 60_000
 
 export const wechat = <T extends object = Wechat4u | WechatyLike, Out = WechatOutgoing>(
   options: WechatOptions<T, Out>,
@@ -84,17 +89,12 @@ export const wechat = <T extends object = Wechat4u | WechatyLike, Out = WechatOu
   return client<T, WechatMessage, Out>({
     name: 'wechat',
     clock,
-    startWithinMs: Math.ceil(scanWithinMs + startWithinMs + SLACK_MS),
+    startWithinMs: Math.ceil(scanWithinMs + (startWithinMs ?? WECHATY_START_MS) + SLACK_MS),
     make: async () => make(await account.login()),
-    start: (held, on) => {
-      on.within(startWithinMs, {
-        code: 'handshake-timeout',
-        detail: `neither a code nor a login in ${startWithinMs} ms`,
-      })
-      return isWechat4u(held)
-        ? startWechat4u(held, on, account)
-        : startWechaty(held as unknown as WechatyLike, on, account)
-    },
+    start: (held, on) =>
+      isWechat4u(held)
+        ? startWechat4u(held, on, account, startWithinMs ?? WECHAT4U_START_MS)
+        : startWechaty(held as unknown as WechatyLike, on, account, startWithinMs ?? WECHATY_START_MS),
     stop: (held) => {
       if (!isWechat4u(held)) return (held as unknown as WechatyLike).stop()
       account.keep(held)
@@ -111,7 +111,6 @@ type Checked<T, Out> = WechatOptions<T, Out> & typeof defaults
 const defaults = {
   scanWithinMs: 240_000,
   scansMax: 3,
-  startWithinMs: 15_000,
   syncWithinMs: 60_000,
   clock: realClock,
 }
@@ -124,7 +123,7 @@ const check = <T, Out>(options: WechatOptions<T, Out>): Checked<T, Out> => {
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
   const checked = { ...defaults, ...given } as Checked<T, Out>
   for (const part of ['scanWithinMs', 'startWithinMs', 'syncWithinMs'] as const) {
-    checkTime(checked[part], `wechat({ ${part} })`)
+    if (checked[part] !== undefined) checkTime(checked[part], `wechat({ ${part} })`)
   }
   const { onScan, login, scansMax } = checked
   const refuse = (part: string, value: unknown, wants: string): never => {
@@ -138,14 +137,21 @@ const check = <T, Out>(options: WechatOptions<T, Out>): Checked<T, Out> => {
   return checked
 }
 
-const startWechat4u = (held: Wechat4u, on: ClientListener<WechatMessage>, account: WechatAccount): unknown => {
+type On = ClientListener<WechatMessage>
+
+const notIn = (ms: number): Fault => ({ code: 'handshake-timeout', detail: `neither a code nor a login in ${ms} ms` })
+
+const startWechat4u = (held: Wechat4u, on: On, account: WechatAccount, withinMs: number): unknown => {
   let isReady = false
+  on.within(withinMs, notIn(withinMs))
   const heard = () => on.within(account.syncWithinMs, SILENT)
   overhear(held, {
     signal: on.signal,
     judge: (step, ruling) => {
       const fault = account.faultOf(step, ruling)
       if (fault) on.failed(fault)
+      // a person has done their part
+      else if (step === 'login' && ruling.code === CONFIRMED) on.within(withinMs, notIn(withinMs))
       else if (isReady && step === 'synccheck' && ruling.meaning === 'well') {
         heard()
         on.alive()
@@ -172,6 +178,7 @@ const startWechat4u = (held: Wechat4u, on: ClientListener<WechatMessage>, accoun
   return account.hasLogin ? held.restart() : held.start()
 }
 
+const CONFIRMED = 200
 const LOGGED_OUT = 'the client logged out'
 const SILENT: Fault = { code: 'heartbeat-timeout', detail: 'no valid sync for too long, though the client says login' }
 
@@ -183,7 +190,8 @@ const statusFault = (step: Step, error: unknown): Fault | undefined => {
   return { code: 'protocol-violated', detail: `${step}: HTTP ${status}` }
 }
 
-const startWechaty = (held: WechatyLike, on: ClientListener<WechatMessage>, account: WechatAccount): unknown => {
+const startWechaty = (held: WechatyLike, on: On, account: WechatAccount, withinMs: number): unknown => {
+  on.within(withinMs, notIn(withinMs))
   let isReady = false
   let failures = 0
   on.listen(held, 'scan', (code: unknown) => {

@@ -17,7 +17,7 @@ export interface Wechat4u {
   /** Goes on with the login of `botData`. */
   restart(): unknown
   sendMsg(message: unknown, to: string): Promise<unknown>
-  on(name: string, react: (...values: never[]) => void): unknown
+  readonly on: (name: never, react: never) => unknown
 }
 
 export const isWechat4u = (client: unknown): client is Wechat4u => {
