@@ -12,11 +12,11 @@ import type { WechatBotNews, WechatBotSetup } from './wechat-bot.ts'
 import { WechatWeb } from './wechat-web.ts'
 
 const SCALE = 10
-const EXPIRED_MS = 2_000
+const EXPIRED_MS = 1_500
 const OUTAGE_MS = 37_000 / SCALE
 const PORTAL_MS = 20_000 / SCALE
-/** So long is waited for a good sync after WeChat's return: twice what wechat4u needs for its last restart. */
-const WATCH_MS = 80_000 / SCALE
+/** So long is waited for a good sync after WeChat's return: wechat4u's last restart comes 34 s after it. */
+const WATCH_MS = 55_000 / SCALE
 const LONG_POLL_MS = 25_000 / SCALE
 const SETTLE_MS = 15_000
 
@@ -83,7 +83,7 @@ const tell = (bots: Bots, bot: BotName, web: WechatWeb, recoveredMs: number | nu
     polls: web.count('synccheck'),
     errors: news.filter(({ event }) => event === 'error').length,
     recoveredMs,
-    state: states.at(-1) ?? 'none',
+    state: states.at(-1) ?? 'another',
     states,
     got: news.flatMap((each) => (each.event === 'message' ? [each.text] : [])),
   }
