@@ -58,11 +58,13 @@ test('incident 4.9 loading everything keeps no process alive, and what is not ex
 const bot = `
 import { connect, HoldfastError, isHoldfastError, type Link, type LinkOptions, type LinkStatus, secret } from 'holdfast'
 import { type Adapter, defineAdapter } from 'holdfast/adapter'
+import { client } from 'holdfast/client'
 import { discord } from 'holdfast/discord'
 import { onebot } from 'holdfast/onebot'
 import { qq } from 'holdfast/qq'
 import { satori } from 'holdfast/satori'
 import { stately } from 'holdfast/stately'
+import { wechat } from 'holdfast/wechat'
 
 const options: LinkOptions = { id: 'qq-main' }
 const link = connect(onebot({ url: 'ws://127.0.0.1:3001', accessToken: secret('x') }), options)
@@ -74,6 +76,23 @@ export const bridge = stately([link], { send: (message) => console.log(message.t
 export const third = () => connect(discord({ token: secret('x'), intents: 513, shard: [0, 1] }))
 export const play = (text: string) => third().send({ op: 3, d: { status: text } })
 export const fourth = () => connect(qq({ appId: '1', token: async () => ({ token: 'x', expiresInMs: 7_200_000 }), intents: 1 }))
+class Bot {
+  go(): Promise<void> {
+    return Promise.resolve()
+  }
+}
+export const fifth = () =>
+  connect(
+    client<Bot, { text: string }, string>({
+      name: 'bot',
+      make: () => new Bot(),
+      start: (bot, on) => bot.go().then(on.ready, on.failed),
+      stop: () => undefined,
+      send: async (_bot, text) => text.length,
+    }),
+  ).send('hello')
+export const sixth = (make: (saved: unknown) => { start(): void; stop(): void; on(name: string, react: () => void): void }) =>
+  connect(wechat({ make, onScan: (url) => console.log(url) }))
 export const run = async (signal: AbortSignal): Promise<void> => {
   const watch = link.state$.subscribe((status) => console.log(status.state, status.fault?.code))
   try {
