@@ -33,6 +33,8 @@ export class WechatAccount {
   #code = ''
   #askedAt = 0
   #refusals = 0
+  /** Times that WeChat did not take the login that was kept, for no reason that is known. */
+  #unwelcome = 0
   #odd = new Map<Step, number>()
   /** What is ready now: its login is worth keeping. */
   #ready: object | undefined
@@ -83,6 +85,7 @@ export class WechatAccount {
     this.#codes = 0
     this.#code = ''
     this.#odd.clear()
+    this.#unwelcome = 0
     this.#ready = client
     if (isWechat4u(client)) this.#save(client.botData)
   }
@@ -103,6 +106,7 @@ export class WechatAccount {
 
   loggedOut(detail: string): Fault {
     this.#save(undefined)
+    this.#unwelcome = 0
     return this.#callPerson(detail)
   }
 
@@ -152,6 +156,7 @@ export class WechatAccount {
   }
 
   #oddly(step: Step, said: string): Fault | undefined {
+    if (step === 'init' && this.hasLogin && ++this.#unwelcome >= ODD_MAX) return this.loggedOut(`not taken (${said})`)
     if (step !== 'sync' && step !== 'synccheck') return { code: 'handshake-refused', detail: said }
     const times = (this.#odd.get(step) ?? 0) + 1
     this.#odd.set(step, times)

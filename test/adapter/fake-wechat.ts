@@ -152,12 +152,14 @@ export class FakeWechat4u extends EventEmitter {
     }
   }
 
+  /** An error without an answer means one more try after 60 s, of `init` alone: nothing polls after it (incident 4b). */
   async restart(): Promise<void> {
     try {
       await this.#init()
     } catch (error) {
       this.emit('error', error)
-      this.stop()
+      if ((error as { response?: unknown }).response) this.stop()
+      else this.#web.clock.setTimeout(() => void this.#ask('init'), 60_000)
     }
   }
 

@@ -93,6 +93,18 @@ describe('the login', () => {
     await made.end()
   })
 
+  it('that WeChat does not take, for a reason that nobody knows, is void after three times', async () => {
+    const made = wechatRig({ login: { load: () => ({ PROP: {} }), save: () => undefined } })
+    made.web.fault = (api) => (api === 'init' ? script.object(3) : undefined)
+    await made.clock.advance(120_000)
+    expect(made.faults).toEqual(['handshake-refused', 'handshake-refused', 'login-needed'])
+    made.web.fault = () => undefined
+    made.link.resume()
+    await made.live()
+    expect(made.codes.length).toBe(1)
+    await made.end()
+  })
+
   it('that cannot be read costs an attempt; one that cannot be written costs nothing', async () => {
     let reads = 0
     const load = () => (++reads === 1 ? Promise.reject(new Error('disk')) : undefined)

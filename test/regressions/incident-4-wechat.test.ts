@@ -286,6 +286,19 @@ describe('a logout', () => {
     }
   })
 
+  it("incident 4.8 no retry of the client's own outlives a generation: in backoff the one timer is the link's", async () => {
+    for (const reply of Object.values(outages)) {
+      const made = wechatRig()
+      await made.live()
+      made.web.fault = () => reply
+      while (made.faults.length < 4) {
+        await made.clock.advance(1)
+        if (made.link.status.state === 'backoff') expect(made.clock.pending).toBe(1)
+      }
+      await made.end()
+    }
+  })
+
   it('incident 4.8 by 1101 at the next sync: not after three errors and a restart', async () => {
     const made = wechatRig()
     await made.live()
