@@ -24,6 +24,8 @@ export default defineConfig([
       qq: 'src/adapter/qq.ts',
       maim: 'src/adapter/maim.ts',
       telegram: 'src/adapter/telegram.ts',
+      client: 'src/adapter/client.ts',
+      wechat: 'src/adapter/wechat.ts',
       testing: 'src/testing/index.ts',
       stately: 'src/observe/stately.ts',
     },

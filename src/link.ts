@@ -164,7 +164,7 @@ export const connect = <In, Out, C extends Calls>(
   options: LinkOptions = {},
 ): Link<In, Out, C> => {
   checkAdapter(adapter)
-  const checked = checkOptions(options, adapter.name)
+  const checked = checkOptions(options, adapter.name, adapter.handshakeMs)
   return new RunningLink(adapter, checked)
 }
 

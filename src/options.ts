@@ -28,7 +28,7 @@ export interface Deadlines {
   readonly tlsMs: number
   /** The WebSocket upgrade. Default 10,000. */
   readonly upgradeMs: number
-  /** From the open socket to the peer's welcome, TLS and upgrade included. Default 15,000. */
+  /** From the open socket to the peer's welcome, TLS and upgrade included. Default 15,000, or what the adapter says. */
   readonly handshakeMs: number
   /** The same where a session is resumed. Default 10,000. */
   readonly resumeMs: number
@@ -178,7 +178,11 @@ const BYTES_MAX = 1024 ** 3
 const DEDUPE_MAX_MS = 86_400_000
 
 /** Fills in the defaults. Throws HoldfastError `bad-option` at the first wrong one. */
-export const checkOptions = (options: LinkOptions, adapterName: string): CheckedOptions => {
+export const checkOptions = (
+  options: LinkOptions,
+  adapterName: string,
+  adapterHandshakeMs = deadlineDefaults.handshakeMs,
+): CheckedOptions => {
   checkObject(options, 'options')
   refuseUnknown(options, KNOWN, 'options')
   const clock = checkClock(options.clock ?? realClock)
@@ -205,7 +209,12 @@ export const checkOptions = (options: LinkOptions, adapterName: string): Checked
     handOver,
     ...checkTelling(options),
     fallback: checkFallback(options.fallback),
-    deadlines: checkNumbers('deadlines', options.deadlines, deadlineDefaults, TIMER_MAX_MS),
+    deadlines: checkNumbers(
+      'deadlines',
+      options.deadlines,
+      { ...deadlineDefaults, handshakeMs: adapterHandshakeMs },
+      TIMER_MAX_MS,
+    ),
     heartbeat: checkHeartbeat(options.heartbeat),
     outbox: checkOutbox(options.outbox),
     inbound: checkInbound(options.inbound),

@@ -261,6 +261,11 @@ export interface Adapter<In = unknown, Out = unknown, C extends Calls = Calls> {
   readonly dedupes?: boolean
   /** What the peer takes of us at most. Default: no limit. */
   readonly pace?: PaceLimit
+  /**
+   * How long getting in takes here, in milliseconds, where that is not the usual 15,000: because a person has to scan a code
+   * first. The link's own `deadlines.handshakeMs` stands before it.
+   */
+  readonly handshakeMs?: number
 }
 
 /** At most `count` messages and calls (frames or requests of the outbox; control frames are free) in any `ms` milliseconds. */
@@ -318,12 +323,15 @@ export const checkAdapter = (adapter: unknown): void => {
 
 /** What an adapter says about its protocol. */
 const checkFacts = ({ name, ...parts }: Record<string, unknown>): void => {
-  const { starts, resumeHosts, overlap, dedupes, resumableClose, pace, arrivals$ } = parts
+  const { starts, resumeHosts, overlap, dedupes, resumableClose, pace, arrivals$, handshakeMs } = parts
   const refuse = (fact: string, value: unknown, wants: string): never => {
     throw new HoldfastError('bad-option', `adapter.${fact} of "${name}" is ${describe(value)}; it must be ${wants}.`)
   }
   for (const [fact, value] of Object.entries({ overlap, dedupes })) {
     if (value !== undefined && typeof value !== 'boolean') refuse(fact, value, 'a boolean')
+  }
+  if (handshakeMs !== undefined && !(isWhole(handshakeMs) && handshakeMs >= 1)) {
+    refuse('handshakeMs', handshakeMs, 'a whole number of milliseconds')
   }
   if (arrivals$ !== undefined && !isObservable(arrivals$)) refuse('arrivals$', arrivals$, 'an Observable')
   const isText = (value: unknown) => typeof value === 'string' && value !== ''

@@ -62,6 +62,7 @@ const layers = [
   'key-exchange',
   'adapter/adapter',
   'adapter/credential',
+  'generation',
   'budget-store',
   'budget',
   'adapter',

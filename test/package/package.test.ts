@@ -59,6 +59,7 @@ const bot = `
 import { connect, type Health, HoldfastError, health, isHoldfastError, type Link, type LinkOptions, type LinkStatus } from 'holdfast'
 import { type RunningService, secret, service } from 'holdfast'
 import { type Adapter, defineAdapter } from 'holdfast/adapter'
+import { client } from 'holdfast/client'
 import { discord } from 'holdfast/discord'
 import { maim } from 'holdfast/maim'
 import { onebot } from 'holdfast/onebot'
@@ -66,6 +67,7 @@ import { qq } from 'holdfast/qq'
 import { satori } from 'holdfast/satori'
 import { stately } from 'holdfast/stately'
 import { telegram } from 'holdfast/telegram'
+import { wechat } from 'holdfast/wechat'
 
 const options: LinkOptions = { id: 'qq-main' }
 const link = connect(onebot({ url: 'ws://127.0.0.1:3001', accessToken: secret('x') }), options)
@@ -85,6 +87,23 @@ export const tell = (data: string) =>
   fifth().send({ message_info: { user_info: { user_id: 1 } }, message_segment: { type: 'text', data } })
 export const sixth = () => connect(telegram({ token: secret('1:x'), allowedUpdates: ['message'] }))
 export const say = (text: string) => sixth().send({ chat_id: 7, text })
+class Bot {
+  go(): Promise<void> {
+    return Promise.resolve()
+  }
+}
+export const fifth = () =>
+  connect(
+    client<Bot, { text: string }, string>({
+      name: 'bot',
+      make: () => new Bot(),
+      start: (bot, on) => bot.go().then(on.ready, on.failed),
+      stop: () => undefined,
+      send: async (_bot, text) => text.length,
+    }),
+  ).send('hello')
+export const sixth = (make: (saved: unknown) => { start(): void; stop(): void; on(name: string, react: () => void): void }) =>
+  connect(wechat({ make, onScan: (url) => console.log(url) }))
 export const run = async (signal: AbortSignal): Promise<void> => {
   const watch = link.state$.subscribe((status) => console.log(status.state, status.fault?.code))
   try {
