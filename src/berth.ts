@@ -34,10 +34,28 @@ export interface WebSocketTerms extends BerthTerms {
   readonly token?: string | Secret
 }
 
+/** Posts come with a proof of their own each, such as a signature. */
+export interface WebhookTerms extends BerthTerms {
+  /**
+   * Whether a post is from the peer, by its headers and the bytes of its body. Compare in constant time (`tokenCheck` of
+   * holdfast/listen). One that is not is answered with HTTP 403.
+   */
+  verify(headers: CallerHeaders, body: Uint8Array): boolean
+  /** A bigger body is refused. Default 1 MiB. */
+  readonly bytesMax?: number
+  /** A body that came before, within so many milliseconds, is answered and dropped. Default 600,000. */
+  readonly dedupeMs?: number
+}
+
 /** One port where peers arrive, and many links wait: `listener()` of holdfast/listen makes one. */
 export interface Listener {
   /** A place at which a peer arrives by WebSocket. Throws HoldfastError `bad-option` for terms that cannot be kept. */
   webSocket(terms: WebSocketTerms): Berth
+  /**
+   * A place at which a peer posts what happens: each body is a frame for `readAnswer` of kind `posted`. It is answered with
+   * 204 when the link has it, and with 503 while there is no transport of the link.
+   */
+  webhook(terms: WebhookTerms): Berth
   /** Where it listens now; 0 while it does not. */
   readonly port: number
 }

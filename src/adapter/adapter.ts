@@ -26,6 +26,8 @@ export interface Target {
    * then, such as `peer:10001`: no DNS is asked, and no proxy is used.
    */
   readonly transport?: OpenTransport
+  /** Beside what is dialed: a webhook of a listener, by which the peer tells what happens. */
+  readonly posts?: OpenTransport
   readonly headers?: Readonly<Record<string, string>>
   /** WebSocket subprotocols to offer. */
   readonly protocols?: readonly string[]
@@ -345,10 +347,17 @@ const WEBSOCKET: readonly Scheme[] = ['ws', 'wss']
  * hold a token.
  */
 export const checkTarget = (target: unknown, where: string, allowed: readonly Scheme[] = WEBSOCKET): void => {
-  const { url, transport, headers = {}, protocols = [], secrets = [] } = (target ?? {}) as Record<string, unknown>
+  const given = (target ?? {}) as Record<string, unknown>
+  const { url, transport, posts, headers = {}, protocols = [], secrets = [] } = given
   if (transport === undefined) checkUrl(url, where, allowed)
   else if (typeof transport !== 'function' || typeof url !== 'string' || !URL.canParse(url)) {
     throw new HoldfastError('bad-option', `${where} brings its own transport: a function, and a url that names it.`)
+  }
+  if (posts !== undefined && typeof posts !== 'function') {
+    throw new HoldfastError(
+      'bad-option',
+      `The posts of ${where} are ${describe(posts)}; a berth of a listener has them.`,
+    )
   }
   checkHeaders(headers, where)
   for (const [name, list] of Object.entries({ protocols, secrets })) {

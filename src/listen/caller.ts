@@ -14,7 +14,7 @@ export interface Caller {
 }
 
 export interface Refusal {
-  readonly status: 400 | 401 | 403 | 404 | 405 | 408 | 409 | 413 | 415 | 429 | 503
+  readonly status: 400 | 401 | 403 | 404 | 405 | 408 | 409 | 413 | 415 | 426 | 429 | 503
   readonly reason: string
   /** In seconds. */
   readonly retryAfterS?: number
@@ -46,12 +46,14 @@ const urlOf = ({ url = '/' }: IncomingMessage): URL => {
   return /^\/(?!\/)/.test(url) && URL.canParse(url, base) ? new URL(url, base) : new URL('/', base)
 }
 
-const headersOf = ({ status, reason, retryAfterS }: Refusal): Record<string, string> => ({
+/** Of an answer that says no; the connection ends with it. */
+export const headersOf = ({ status, reason, retryAfterS }: Refusal): Record<string, string> => ({
   Connection: 'close',
   'Content-Type': 'text/plain; charset=utf-8',
   'Content-Length': String(Buffer.byteLength(reason)),
   ...(status === 401 && { 'WWW-Authenticate': 'Bearer' }),
   ...(status === 405 && { Allow: 'POST' }),
+  ...(status === 426 && { Upgrade: 'websocket' }),
   ...(retryAfterS !== undefined && { 'Retry-After': String(retryAfterS) }),
 })
 

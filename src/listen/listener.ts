@@ -5,20 +5,23 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer } from 'ws'
-import type { Fault } from '../../machines/fault.ts'
 import { checkToken, describe, refuseUnknown } from '../adapter/adapter.ts'
-import type { Berth, Listener, WebSocketTerms } from '../berth.ts'
+import type { Berth, Listener, WebhookTerms, WebSocketTerms } from '../berth.ts'
 import { type Clock, realClock } from '../clock.ts'
 import { HoldfastError } from '../error.ts'
 import { CONNECT_MS } from '../net/dial.ts'
 import { type Secret, tokenCheck } from '../secret.ts'
-import { Arrival } from './arrival.ts'
+import { Arrival, NOT_READY } from './arrival.ts'
 import { type Caller, callerOf, type Refusal, refuseUpgrade } from './caller.ts'
 import { Door } from './door.ts'
 import { Port } from './port.ts'
-import { type Quay, WebSocketBerth } from './websocket-berth.ts'
+import { readBody, refusePost } from './post.ts'
+import type { Moored, Quay } from './quay.ts'
+import { WebhookBerth } from './webhook-berth.ts'
+import { WebSocketBerth } from './websocket-berth.ts'
 
-export type { Berth, BerthTerms, CallerHeaders, Listener, WebSocketTerms } from '../berth.ts'
+export type { Berth, BerthTerms, CallerHeaders, Listener, WebhookTerms, WebSocketTerms } from '../berth.ts'
+export { tokenCheck } from '../secret.ts'
 
 export interface ListenerOptions {
   /** 0 lets the system choose one, which is kept as long as the listener lives. Needed unless there is a `server`. */
@@ -64,14 +67,17 @@ class PeerListener implements Listener, Quay {
   readonly upgrades: WebSocketServer
   readonly #options: ListenerOptions
   readonly #token: string | undefined
+  readonly #requestMs: number
   readonly #port: Port
   readonly #door: Door
   /** With how many wait at each, between attempts or in one. */
-  readonly #berths = new Map<WebSocketBerth, number>()
+  readonly #berths = new Map<Moored, number>()
+  #posts = 0
 
   constructor(options: ListenerOptions) {
     const { host, requestMs } = checkOptions(options)
     this.#options = options
+    this.#requestMs = requestMs
     this.#token = options.token === undefined ? undefined : checkToken(options.token, 'listener({ token })')
     this.clock = options.clock ?? realClock
     this.waitMs = options.waitMs ?? CONNECT_MS - LEAD_MS
@@ -86,10 +92,11 @@ class PeerListener implements Listener, Quay {
     this.#port = new Port(
       { port: options.port ?? 0, host, server: options.server, requestMs },
       {
-        isOurs: (request) => this.#at(this.#callerOf(request).path).length > 0,
+        isOurs: (request) => this.#isKnown(this.#callerOf(request).path),
         upgrade: (request, socket, head) => this.#upgrade(request, socket, head),
-        request: (request, response) => this.#answer(request, response),
-        failed: (fault) => this.#fail(fault),
+        request: (request, response) => void this.#answer(request, response),
+        opened: () => this.#tell((berth) => berth.opened()),
+        failed: (fault) => this.#tell((berth) => berth.fail(fault)),
       },
     )
   }
@@ -111,11 +118,23 @@ class PeerListener implements Listener, Quay {
     return new WebSocketBerth(terms, token === undefined ? () => true : tokenCheck(token), this)
   }
 
+  webhook(terms: WebhookTerms): Berth {
+    checkPath(terms.path)
+    if (typeof terms.verify !== 'function') {
+      throw new HoldfastError('bad-option', `verify of a webhook is ${describe(terms.verify)}; it must be a function.`)
+    }
+    return new WebhookBerth(terms, this)
+  }
+
+  get isOpen(): boolean {
+    return this.#port.isOpen
+  }
+
   absence(): string {
     return `nobody came to ${this.#port.name} within ${this.waitMs} ms`
   }
 
-  attend(berth: WebSocketBerth): () => void {
+  attend(berth: Moored): () => void {
     this.#berths.set(berth, (this.#berths.get(berth) ?? 0) + 1)
     this.#port.open()
     let isHere = true
@@ -125,7 +144,7 @@ class PeerListener implements Listener, Quay {
     }
   }
 
-  #leave(berth: WebSocketBerth): void {
+  #leave(berth: Moored): void {
     const others = (this.#berths.get(berth) ?? 0) - 1
     if (others > 0) this.#berths.set(berth, others)
     else {
@@ -140,31 +159,59 @@ class PeerListener implements Listener, Quay {
     return server === undefined && (host === LOOPBACK || host === '::1' || host === 'localhost')
   }
 
-  #fail(fault: Fault): void {
-    for (const berth of [...this.#berths.keys()]) berth.fail(fault)
+  #tell(tell: (berth: Moored) => void): void {
+    for (const berth of [...this.#berths.keys()]) tell(berth)
   }
 
   #callerOf(request: IncomingMessage): Caller {
     return callerOf(request, this.#options.queryToken ?? false)
   }
 
-  #at(path: string): WebSocketBerth[] {
-    return [...this.#berths.keys()].filter(({ terms }) => (terms.path ?? '/') === path)
+  #at<B extends Moored>(path: string, kind: abstract new (...given: never[]) => B): B[] {
+    const here = [...this.#berths.keys()].filter(({ terms }) => (terms.path ?? '/') === path)
+    return here.filter((berth): berth is B => berth instanceof kind)
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const caller = this.#callerOf(request)
-    const found = isUpgrade(request) ? this.#door.admit(caller, this.#at(caller.path)) : NO_UPGRADE
+    const found = isUpgrade(request) ? this.#door.admit(caller, this.#at(caller.path, WebSocketBerth)) : NO_UPGRADE
     if ('status' in found) refuseUpgrade(socket, found)
     else found.berth.arrive(new Arrival(found.identity, request, socket, head))
   }
 
-  #answer(request: IncomingMessage, response: ServerResponse): void {
-    const isKnown = this.#at(this.#callerOf(request).path).length > 0
-    response.writeHead(isKnown ? 426 : 404, { Connection: 'close', 'Content-Length': '0' }).end()
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    response.on('error', () => undefined)
+    this.#posts++
+    const refusal = await this.#take(request)
+    this.#posts--
+    if (refusal) refusePost(request, response, refusal)
+    else response.writeHead(204).end()
+  }
+
+  /** Undefined if it was taken, or its sender has left. */
+  async #take(request: IncomingMessage): Promise<Refusal | undefined> {
+    const caller = this.#callerOf(request)
+    const here = this.#at(caller.path, WebhookBerth)
+    if (here.length === 0 && this.#isKnown(caller.path)) return UPGRADE_NEEDED
+    if (here.length > 0 && request.method !== 'POST') return { status: 405, reason: 'only POST is taken here' }
+    const found = this.#door.admit(caller, here)
+    if ('status' in found) return found
+    if (!found.berth.isReady || this.#posts > POSTS_MAX) return NOT_READY
+    const bounds = { clock: this.clock, withinMs: this.#requestMs, bytesMax: found.berth.bytesMax }
+    const body = await readBody(request, bounds)
+    if (body === undefined) return undefined
+    const refusal = 'status' in body ? body : found.berth.take(caller.headers, body)
+    return refusal && found.reject(refusal)
+  }
+
+  #isKnown(path: string): boolean {
+    return this.#at(path, WebSocketBerth).length + this.#at(path, WebhookBerth).length > 0
   }
 }
 
+/** So many posts are read at a time; the sender of one more is asked to come again. */
+const POSTS_MAX = 64
+const UPGRADE_NEEDED: Refusal = { status: 426, reason: 'a WebSocket is awaited here' }
 const LOOPBACK = '127.0.0.1'
 const NO_UPGRADE: Refusal = { status: 400, reason: 'this is no upgrade to a WebSocket' }
 const PATH = /^\/[\w!$%&'()*+,./:;=@~-]*$/

@@ -19,6 +19,7 @@ export interface PortListener {
   readonly isOurs: (request: IncomingMessage) => boolean
   readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
   readonly request: (request: IncomingMessage, response: ServerResponse) => void
+  readonly opened: () => void
   /** It could not be opened, or is not open any more. */
   readonly failed: (fault: Fault) => void
 }
@@ -45,6 +46,11 @@ export class Port {
     return (this.#server?.address() as AddressInfo | null)?.port ?? 0
   }
 
+  /** A server of the user's is taken as open: when it is is the user's affair. */
+  get isOpen(): boolean {
+    return this.#server !== undefined && (this.#server.listening || this.#server === this.#options.server)
+  }
+
   get name(): string {
     const { host, server } = this.#options
     return server ? 'the server that was given' : `${host.includes(':') ? `[${host}]` : host}:${this.#port}`
@@ -69,6 +75,7 @@ export class Port {
     own.on('error', (error) => this.#fail(own, error))
     own.once('listening', () => {
       this.#port = this.port
+      this.#listener.opened()
     })
     this.#join(own)
     own.listen(this.#port, host)

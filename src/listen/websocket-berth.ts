@@ -1,36 +1,23 @@
 /** Where one link waits for its peer's WebSocket: one at a time, and the newest wins. */
 import type { Duplex } from 'node:stream'
 import { Observable, Subject } from 'rxjs'
-import type { WebSocket, WebSocketServer } from 'ws'
+import type { WebSocket } from 'ws'
 import type { Fault } from '../../machines/fault.ts'
 import type { Berth, BerthTerms } from '../berth.ts'
-import type { Clock, Timer } from '../clock.ts'
+import type { Timer } from '../clock.ts'
 import { faultFrom } from '../error.ts'
 import type { OpenTransport, TransportListener } from '../transport/transport.ts'
 import { cut, endingOf, lossOf, type SocketEnding, serve } from '../transport/upgraded.ts'
 import { type Arrival, NOT_READY } from './arrival.ts'
 import type { Caller, Refusal } from './caller.ts'
-import type { Guarded } from './door.ts'
-
-/** What a berth needs of its listener. */
-export interface Quay {
-  readonly clock: Clock
-  readonly upgrades: WebSocketServer
-  /** So long a link waits for its peer in one attempt, and a peer for its link, in milliseconds. */
-  readonly waitMs: number
-  readonly keepMs: number
-  /** What is said of a peer that did not come. */
-  readonly absence: () => string
-  /** The port stays open until the returned function is called. */
-  attend(berth: WebSocketBerth): () => void
-}
+import type { Moored, Quay } from './quay.ts'
 
 /** Of the range that is free for us (RFC 6455, section 7.4.2): a newer connection of the same peer has come. */
 const CLOSE_DISPLACED = 4001
 /** So long an old connection may take to answer that, in milliseconds. */
 const FAREWELL_MS = 1_000
 
-export class WebSocketBerth implements Berth, Guarded {
+export class WebSocketBerth implements Berth, Moored {
   readonly terms: BerthTerms
   readonly arrivals$: Observable<void>
   refused: Refusal | undefined
@@ -82,12 +69,14 @@ export class WebSocketBerth implements Berth, Guarded {
     }
   }
 
-  /** The port is not open: whoever waits for somebody to come through it waits in vain. */
+  opened(): void {
+    // a peer that came is what it waits for
+  }
+
   fail(fault: Fault): void {
     if (this.#visit?.isWaiting) this.#visit.lose(fault)
   }
 
-  /** Nobody waits here any more. */
   close(): void {
     this.#kept?.refuse(NOT_READY)
     this.#kept = undefined

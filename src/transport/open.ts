@@ -1,10 +1,12 @@
 /** Opens whatever a target asks for: the one place that knows which transports there are. */
 import { openHttp } from './http.ts'
+import { joined } from './joined.ts'
 import type { OpenTransport } from './transport.ts'
 import { openWebSocket, type WebSocketOptions } from './websocket.ts'
 
 export const openTransport = (options: WebSocketOptions): OpenTransport => {
-  const { url, transport } = options.target
+  const { url, transport, posts } = options.target
   if (transport) return transport
-  return /^https?:/.test(url) ? openHttp(options) : openWebSocket(options)
+  const dialed = /^https?:/.test(url) ? openHttp(options) : openWebSocket(options)
+  return posts ? joined(dialed, posts) : dialed
 }

@@ -25,6 +25,8 @@ export const closeAll = async (): Promise<void> => {
   for (const close of cleanups.splice(0).reverse()) await close()
 }
 
+export const cleanUp = (close: () => unknown): void => void cleanups.push(close)
+
 export const until = (check: () => unknown, timeout = 5_000): Promise<unknown> =>
   vi.waitFor(
     () => {
