@@ -1,14 +1,22 @@
 /**
- * OneBot v11: we dial the implementation (NapCat, Lagrange, go-cqhttp …), or it dials us.
- * Facts: botuniverse/onebot-11, communication/ws.md, ws-reverse.md and event/meta.md; docs/adapters/onebot.md says who
- * sends what.
+ * OneBot v11, whichever side dials: forward and reverse WebSocket, HTTP with posts, HTTP with NapCat's stream of events.
+ * Facts: botuniverse/onebot-11, communication/*.md and event/meta.md; docs/adapters/onebot.md says who sends what.
  */
-import type { CallerHeaders, Listener } from '../berth.ts'
+import type { BerthTerms, CallerHeaders, Listener } from '../berth.ts'
 import { HoldfastError } from '../error.ts'
 import type { Secret } from '../secret.ts'
-import { type Adapter, checkTarget, checkToken, describe, refuseUnknown } from './adapter.ts'
-import { credential, type Token, type TokenProvider } from './credential.ts'
+import {
+  type Adapter,
+  checkTarget,
+  checkToken,
+  describe,
+  refuseUnknown,
+  type Target,
+  type TargetContext,
+} from './adapter.ts'
+import { type Credential, credential, type Token, type TokenProvider } from './credential.ts'
 import { frameDialogue, type OnebotEvent } from './onebot/events.ts'
+import { askAction, type HttpSource, httpAction, httpDialogue, signatureCheck } from './onebot/http.ts'
 
 export type { OnebotEvent } from './onebot/events.ts'
 
@@ -43,50 +51,128 @@ export interface OnebotReverse {
   readonly accessToken?: string | Secret
 }
 
-export type OnebotOptions = OnebotForward | OnebotReverse
+/** We ask over HTTP, and the implementation posts what happens. */
+export interface OnebotHttp extends Omit<OnebotReverse, 'accessToken'> {
+  /** The implementation's HTTP server, such as `http://127.0.0.1:3000/`. */
+  readonly url: string
+  readonly accessToken?: Token | TokenProvider
+  /** Whose posts these are. */
+  readonly selfId: number | string
+  /** The key of their signatures (`X-Signature`); at NapCat the token of its HTTP client. */
+  readonly secret: string | Secret
+}
 
-/** Throws HoldfastError `bad-option` at once for options that cannot work. */
-export const onebot = (options: OnebotOptions): OnebotAdapter =>
-  isReverse(options) ? reverse(options) : forward(options)
+/** We ask over HTTP, and NapCat streams what happens (`/_events`). */
+export type OnebotStream = OnebotForward
 
-/** What is not even an object is told so where a URL is missing. */
-const isReverse = (options: OnebotOptions | undefined): options is OnebotReverse =>
-  (options as Partial<OnebotReverse> | undefined)?.listener !== undefined
+export type OnebotOptions = OnebotForward | OnebotReverse | OnebotHttp | OnebotStream
+
+/**
+ * What is given says which side dials: a `url` that begins with ws is dialed; a `listener` alone is dialed; a `url` that
+ * begins with http is asked, and events come to the `listener`, or as a stream where there is none.
+ * Throws HoldfastError `bad-option` at once for options that cannot work.
+ */
+export const onebot = (options: OnebotOptions): OnebotAdapter => {
+  // what is not even an object is told so where a URL is missing
+  const { url, listener } = (options ?? {}) as Partial<OnebotHttp>
+  if (listener !== undefined) return url === undefined ? reverse(options as OnebotReverse) : http(options as OnebotHttp)
+  return typeof url === 'string' && /^https?:/.test(url)
+    ? stream(options as OnebotStream)
+    : forward(options as OnebotForward)
+}
 
 const forward = (options: OnebotForward): OnebotAdapter => {
-  checkTarget(options, 'onebot({ url })')
+  checkTarget(options, 'onebot({ url })', ['ws', 'wss', 'http', 'https'])
   refuseUnknown(options, ['url', 'accessToken'], 'options of onebot()')
   const { url, accessToken } = options
-  const access = accessToken === undefined ? undefined : credential(accessToken, 'onebot({ accessToken })')
-  return {
-    ...overWebSocket,
-    target: async (context) => {
-      if (!access) return { url }
-      const { token, ...expiry } = await access.get(context)
-      const renewal = access.isRenewable ? { renewable: true } : {}
-      return { url, headers: { Authorization: `Bearer ${token}` }, secrets: [token], ...expiry, ...renewal }
-    },
-  }
+  return { ...overWebSocket, target: dialed(url, accessOf(accessToken)) }
 }
 
 const reverse = (options: OnebotReverse): OnebotAdapter => {
   refuseUnknown(options, ['listener', 'selfId', 'path', 'accessToken'], 'options of onebot({ listener })')
-  const { listener, path, accessToken } = options
-  if (typeof listener?.webSocket !== 'function') {
-    const must = 'it must be what listener({ port }) of holdfast/listen gives.'
-    throw new HoldfastError('bad-option', `onebot({ listener }) is ${describe(listener)}; ${must}`)
-  }
-  const selfId = checkSelfId(options.selfId)
+  const { accessToken } = options
   const token = accessToken === undefined ? undefined : checkToken(accessToken, 'onebot({ accessToken })')
-  const { transport, arrivals$ } = listener.webSocket({
-    identify: selfIdOf,
+  const { transport, arrivals$ } = checkListener(options.listener).webSocket({
+    ...termsOf(options),
     objection: objectionTo,
-    ...(path !== undefined && { path }),
-    ...(selfId !== undefined && { identity: selfId }),
     ...(token !== undefined && { token }),
   })
-  const target = { url: `peer:${selfId ?? 'onebot'}`, transport, secrets: token === undefined ? [] : [token] }
+  const name = options.selfId === undefined ? 'onebot' : String(options.selfId)
+  const target = { url: `peer:${name}`, transport, secrets: token === undefined ? [] : [token] }
   return { ...overWebSocket, target: () => target, arrivals$ }
+}
+
+const http = (options: OnebotHttp): OnebotAdapter => {
+  const known = ['url', 'accessToken', 'listener', 'selfId', 'path', 'secret']
+  refuseUnknown(options, known, 'options of onebot({ url, listener })')
+  if (options.selfId === undefined) {
+    throw new HoldfastError('bad-option', 'onebot({ url, listener }) needs the selfId whose posts it is to take.')
+  }
+  const secret = checkToken(options.secret, 'onebot({ secret })')
+  const terms = termsOf(options)
+  const { transport, arrivals$ } = checkListener(options.listener).webhook({ ...terms, verify: signatureCheck(secret) })
+  const adapter = overHttp(options, { streams: false, selfId: terms.identity }, { posts: transport, secrets: [secret] })
+  return { ...adapter, arrivals$ }
+}
+
+const stream = (options: OnebotStream): OnebotAdapter => {
+  refuseUnknown(options, ['url', 'accessToken'], 'options of onebot()')
+  return overHttp(options, { streams: true })
+}
+
+/** `more` belongs to each of its targets. */
+const overHttp = (
+  { url, accessToken }: Pick<OnebotHttp, 'url' | 'accessToken'>,
+  source: HttpSource,
+  more: Pick<Target, 'posts' | 'secrets'> = {},
+): OnebotAdapter => {
+  checkTarget({ url }, 'onebot({ url })', ['http', 'https'])
+  const base = baseOf(url)
+  const access = accessOf(accessToken)
+  const target = dialed(base, access)
+  return {
+    name: 'onebot',
+    target: async (context) => {
+      const { secrets = [], ...given } = await target(context)
+      return { ...given, ...more, secrets: [...secrets, ...(more.secrets ?? [])] }
+    },
+    dialogue: (io) => httpDialogue(io, source),
+    encode: ({ action, params }) => httpAction(base, access, action, params),
+    request: (action, params) => httpAction(base, access, action, params),
+    probe: (key) => askAction(key, 'get_status'),
+  }
+}
+
+/** Actions are asked below it. */
+const baseOf = (url: string): string => {
+  if (new URL(url).search !== '') {
+    throw new HoldfastError('bad-option', 'onebot({ url }) has a query (?…): give the token as accessToken.')
+  }
+  return url.endsWith('/') ? url : `${url}/`
+}
+
+const accessOf = (accessToken: Token | TokenProvider | undefined): Credential | undefined =>
+  accessToken === undefined ? undefined : credential(accessToken, 'onebot({ accessToken })')
+
+const dialed =
+  (url: string, access: Credential | undefined) =>
+  async (context: TargetContext): Promise<Target> => {
+    if (!access) return { url }
+    const { token, ...expiry } = await access.get(context)
+    const renewal = access.isRenewable ? { renewable: true } : {}
+    return { url, headers: { Authorization: `Bearer ${token}` }, secrets: [token], ...expiry, ...renewal }
+  }
+
+const checkListener = (listener: unknown): Listener => {
+  const { webSocket, webhook } = (listener ?? {}) as Partial<Listener>
+  if (typeof webSocket === 'function' && typeof webhook === 'function') return listener as Listener
+  const must = 'it must be what listener({ port }) of holdfast/listen gives.'
+  throw new HoldfastError('bad-option', `onebot({ listener }) is ${describe(listener)}; ${must}`)
+}
+
+const termsOf = ({ path, selfId: given }: Pick<OnebotReverse, 'path' | 'selfId'>): BerthTerms => {
+  const selfId = checkSelfId(given)
+  return { identify: selfIdOf, ...(path !== undefined && { path }), ...(selfId !== undefined && { identity: selfId }) }
 }
 
 const encodeAction = (action: string, params: OnebotAction['params'], key: string) =>
