@@ -7,7 +7,8 @@ import { HoldfastError } from '../../src/error.ts'
 import { connect } from '../../src/link.ts'
 import { type ListenerOptions, listener } from '../../src/listen/listener.ts'
 import { heapClock } from '../../src/testing/heap-clock.ts'
-import { closeAll, dialing, held, SELF_ID, TOKEN, until, waiting } from './callers.ts'
+import { privateMessage, startOnebotPeer } from '../../src/testing/onebot-peer.ts'
+import { cleanUp, closeAll, dialing, held, SELF_ID, TOKEN, until, waiting } from './callers.ts'
 
 afterEach(closeAll)
 
@@ -105,6 +106,29 @@ describe('a peer that dials us', () => {
     peer.ws.send('x'.repeat(2_000))
     expect((await peer.closed).code).toBe(1009)
     await until(() => link.recording.kept.some(({ reason }) => reason === 'frame-too-big'))
+  })
+})
+
+describe('an implementation in reverse', () => {
+  it('that was judged by a real application is live, beats, and is back after a cut', async () => {
+    const { link, port } = await waiting({ selfId: 10_000 })
+    const peer = await startOnebotPeer({ token: TOKEN, heartbeatMs: 50 })
+    cleanUp(() => peer.close())
+    peer.dial(`ws://127.0.0.1:${port.port}/`, 100)
+    await link.ready()
+    const heard: unknown[] = []
+    link.inbound$.subscribe((event) => heard.push(event))
+    peer.emit(privateMessage('ahoy'))
+    await until(() => heard.length === 1)
+    expect(await link.call('get_login_info', {})).toMatchObject({ user_id: 10_000 })
+    peer.setOnline(false)
+    await until(() => link.status.fault?.code === 'account-offline')
+    peer.setOnline(true)
+    await link.ready()
+    peer.cut()
+    await until(() => link.status.state !== 'live')
+    await link.ready()
+    expect(peer.connections).toBe(1)
   })
 })
 
