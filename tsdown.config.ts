@@ -19,6 +19,7 @@ export default defineConfig([
       adapter: 'src/adapter/adapter.ts',
       onebot: 'src/adapter/onebot.ts',
       satori: 'src/adapter/satori.ts',
+      listen: 'src/listen/listener.ts',
       inspect: 'src/observe/inspect/index.ts',
       discord: 'src/adapter/discord.ts',
       qq: 'src/adapter/qq.ts',

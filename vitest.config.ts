@@ -28,7 +28,17 @@ const ofProcesses = under([
  * Tests that measure real time: sockets, a network, a page. They run one after another, after all others: on a machine
  * that is busy with something else their clocks would measure that.
  */
-const inRealTime = under(['doctor/', 'health/', 'lab/', 'net/', 'stall/', 'testing/', 'transport/', 'visualizer/'])
+const inRealTime = under([
+  'doctor/',
+  'health/',
+  'lab/',
+  'listen/',
+  'net/',
+  'stall/',
+  'testing/',
+  'transport/',
+  'visualizer/',
+])
 
 /**
  * What looks at real time or real processes may be disturbed by what else the machine does. Such a test has a second attempt,

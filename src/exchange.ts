@@ -31,6 +31,8 @@ export type Answer = { readonly key: string } & (
   | { readonly kind: 'line'; readonly line: string }
   /** The peer ended the stream in good order. */
   | { readonly kind: 'ended' }
+  /** The peer posted this to us, to the path that is the key: nobody asked. */
+  | { readonly kind: 'posted'; readonly body: string }
   /** There is no answer, or no more of it. The transport stands; whether that matters is up to the adapter. */
   | { readonly kind: 'fault'; readonly fault: Fault }
 )

@@ -36,6 +36,8 @@ export interface Target {
    * then, such as `peer:10001`: no DNS is asked, and no proxy is used.
    */
   readonly transport?: OpenTransport
+  /** Beside what is dialed: a webhook of a listener, by which the peer tells what happens. */
+  readonly posts?: OpenTransport
   readonly headers?: Readonly<Record<string, string>>
   /** WebSocket subprotocols to offer. */
   readonly protocols?: readonly string[]
@@ -377,6 +379,7 @@ export const checkTarget = (target: unknown, where: string, allowed: readonly Sc
   const {
     url,
     transport,
+    posts,
     headers = {},
     protocols = [],
     secrets = [],
@@ -387,6 +390,12 @@ export const checkTarget = (target: unknown, where: string, allowed: readonly Sc
     throw new HoldfastError('bad-option', `${where} brings its own transport: a function, and a url that names it.`)
   }
   if (transport === undefined) checkBare(String(url), more, where)
+  if (posts !== undefined && typeof posts !== 'function') {
+    throw new HoldfastError(
+      'bad-option',
+      `The posts of ${where} are ${describe(posts)}; a berth of a listener has them.`,
+    )
+  }
   checkHeaders(headers, where)
   for (const [name, list] of Object.entries({ protocols, secrets })) {
     if (Array.isArray(list) && list.every((each) => typeof each === 'string')) continue

@@ -13,7 +13,7 @@ export class RecentIds {
   #ids = new Set<string>()
   #order = new Fifo<{ readonly id: string; readonly until: number }>()
 
-  constructor({ dedupeMax, dedupeMs }: InboundOptions, clock: Clock) {
+  constructor({ dedupeMax, dedupeMs }: Pick<InboundOptions, 'dedupeMax' | 'dedupeMs'>, clock: Clock) {
     this.#max = dedupeMax
     this.#forMs = dedupeMs
     this.#clock = clock

@@ -75,12 +75,20 @@ export interface OnebotPeer {
   emit(event: OnebotEvent): number
   /** Whether the account behind the peer is online; the next heartbeat and `get_status` say so. */
   setOnline(online: boolean): void
+  /**
+   * Dials an application, as implementations do in reverse: one universal connection, again `everyMs` (3 000 unless told)
+   * after each end. The token is shown, not asked for, and behaviours at the door do not apply. The returned function ends
+   * it for good.
+   */
+  dial(url: string, everyMs?: number): () => void
   /** Destroys every socket without a word. The peer goes on listening. */
   cut(): void
   close(): Promise<void>
 }
 
 const recordsMax = 10_000
+/** NapCat's own. */
+const handshakeTimeout = 2_000
 const tokenRefusal = 'token验证失败'
 
 /** A message event as an implementation reports it; `emit` adds time, account and number. */
@@ -120,6 +128,9 @@ class Peer implements OnebotPeer {
   // Pongs are ours to send or to withhold.
   readonly #ws = new WebSocketServer({ noServer: true, autoPong: false })
   readonly #sockets = new Set<Duplex>()
+  /** Those that we dialed ourselves, and how to dial no more. */
+  readonly #reversed = new Set<WebSocket>()
+  readonly #dials = new Set<() => void>()
   readonly #guests = new Set<Guest>()
   readonly #timers = new Set<NodeJS.Timeout>()
   #behaviour: Behaviour
@@ -146,7 +157,7 @@ class Peer implements OnebotPeer {
   }
 
   get connections(): number {
-    return this.#ws.clients.size
+    return this.#ws.clients.size + [...this.#reversed].filter(({ readyState }) => readyState === WebSocket.OPEN).length
   }
 
   listen(port: number): Promise<void> {
@@ -172,11 +183,31 @@ class Peer implements OnebotPeer {
     return number
   }
 
+  dial(url: string, everyMs = 3_000): () => void {
+    let isOver = false
+    let client: WebSocket
+    const begin = () => {
+      client = this.#reverse(url)
+      client.on('close', () => {
+        if (!isOver) this.#later(everyMs, begin)
+      })
+    }
+    const end = () => {
+      isOver = true
+      client.terminate()
+    }
+    begin()
+    this.#dials.add(end)
+    return end
+  }
+
   cut(): void {
     for (const socket of this.#sockets) socket.destroy()
+    for (const client of this.#reversed) client.terminate()
   }
 
   close(): Promise<void> {
+    for (const end of this.#dials) end()
     for (const timer of this.#timers) clearTimeout(timer)
     this.#timers.clear()
     this.cut()
@@ -239,6 +270,28 @@ class Peer implements OnebotPeer {
     }
   }
 
+  #reverse(url: string): WebSocket {
+    const { token } = this.#config
+    const authorization = token ? { Authorization: `Bearer ${token}` } : {}
+    const headers = { 'X-Self-ID': String(this.#selfId), 'X-Client-Role': 'Universal', ...authorization }
+    const client = new WebSocket(url, { headers, handshakeTimeout, autoPong: false })
+    this.#note({ kind: 'dial' })
+    this.#reversed.add(client)
+    client.on('unexpected-response', (_request, { statusCode = 0 }) => {
+      this.#note({ kind: 'refused', status: statusCode })
+      client.terminate()
+    })
+    client.on('open', () => {
+      const connection = ++this.#connections
+      this.#note({ kind: 'upgrade', connection, path: new URL(url).pathname })
+      client.on('close', (code) => this.#note({ kind: 'close', connection, code }))
+      this.#serve({ connection, socket: client, welcomed: true, takesEvents: true, takesActions: true })
+    })
+    client.on('error', () => client.terminate())
+    client.on('close', () => this.#reversed.delete(client))
+    return client
+  }
+
   #serve(guest: Guest): void {
     const { socket } = guest
     this.#guests.add(guest)
@@ -261,17 +314,25 @@ class Peer implements OnebotPeer {
 
   /** A timer that ends with its connection. */
   #after(delayMs: number, guest: Guest, run: () => void): void {
+    const forget = this.#later(delayMs, () => {
+      guest.socket.off('close', forget)
+      run()
+    })
+    guest.socket.on('close', forget)
+  }
+
+  /** A timer that ends with the peer. */
+  #later(delayMs: number, run: () => void): () => void {
     const forget = () => {
       clearTimeout(timer)
       this.#timers.delete(timer)
-      guest.socket.off('close', forget)
     }
     const timer = setTimeout(() => {
       forget()
       run()
     }, delayMs)
     this.#timers.add(timer)
-    guest.socket.on('close', forget)
+    return forget
   }
 
   #hushed(guest: Guest): boolean {

@@ -1,16 +1,16 @@
 /** What transports on a socket of ours share: how it is written to, and how its end is told. */
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { faultFrom } from '../error.ts'
 
 /** All that is written in one turn leaves in one system call. */
-export const gather = (socket: Socket): void => {
+export const gather = (socket: Duplex): void => {
   if (socket.writableCorked > 0) return
   socket.cork()
   process.nextTick(() => socket.uncork())
 }
 
 /** What was written in this turn has to reach the kernel before the socket is destroyed. */
-export const flush = (socket: Socket): void => {
+export const flush = (socket: Duplex): void => {
   while (socket.writableCorked > 0) socket.uncork()
 }
 

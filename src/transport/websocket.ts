@@ -8,7 +8,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import WebSocket from 'ws'
 import type { Fault } from '../../machines/fault.ts'
-import type { Frame, Target } from '../adapter/adapter.ts'
+import type { Target } from '../adapter/adapter.ts'
 import type { Clock, Timer } from '../clock.ts'
 import { faultFrom, faultFromStatus, textOf } from '../error.ts'
 import { CONNECT_MS, type DialPath, dial } from '../net/dial.ts'
@@ -16,8 +16,8 @@ import type { ProxyServer } from '../net/proxy.ts'
 import type { Address, AddressFeed } from '../net/resolve.ts'
 import { routeTo } from '../net/route.ts'
 import { decodePercent } from '../secret.ts'
-import { endOf, flush, gather } from './socket.ts'
 import type { OpenTransport, TransportListener } from './transport.ts'
+import { cut, endingOf, lossOf, type SocketEnding, serve } from './upgraded.ts'
 
 export interface WebSocketOptions {
   readonly target: Target
@@ -62,9 +62,7 @@ class WebSocketTransport {
   #deadline: Timer | undefined
   #isEnded = false
   #isOpen = false
-  /** What broke the socket after the upgrade, and whether the peer ended its side: ws shows both as close 1006. */
-  #broken: unknown
-  #finished: string | undefined
+  #ending: SocketEnding | undefined
 
   constructor(options: WebSocketOptions, listener: TransportListener) {
     this.#options = options
@@ -116,10 +114,7 @@ class WebSocketTransport {
       this.#lose({ code: 'provider-failed', detail: textOf(error) })
       return
     }
-    this.#undo.push(() => {
-      flush(socket)
-      ws.terminate()
-    })
+    this.#undo.push(() => cut(ws, socket))
     ws.on('error', (error) => this.#lose(faultFrom(error, this.#isOpen ? 'open' : 'upgrading')))
     ws.on('unexpected-response', (_request, response: IncomingMessage) =>
       this.#lose(faultFromStatus(response.statusCode ?? 0, response.headers['retry-after'], clock.wall())),
@@ -130,29 +125,20 @@ class WebSocketTransport {
       if (!this.#isEnded) serve(ws, socket, this.#listener, () => this.#isEnded)
     })
     ws.on('close', (code, reason) => {
-      if (this.#isOpen) this.#closed(code, reason.toString())
+      if (this.#isOpen) this.#lose(...lossOf(code, reason.toString(), this.#ending))
     })
   }
 
   #own(socket: Socket): void {
     this.#undo.push(() => socket.destroy())
-    // also after destroy(): a late error must not become an uncaught exception
     socket.on('error', (error) => {
       // once it is open, ws tells of the end a moment later, and knows what the peer said before the socket broke
-      if (this.#isOpen) this.#broken ??= error
-      else this.#lose(faultFrom(error, 'upgrading'))
+      if (!this.#isOpen) this.#lose(faultFrom(error, 'upgrading'))
     })
-    socket.once('end', () => {
-      this.#finished = 'the socket ended without a close frame'
-    })
+    this.#ending = endingOf(socket)
     socket.once('close', () => {
       if (!this.#isOpen) this.#lose({ code: 'dropped', detail: 'the peer closed the socket before it answered' })
     })
-  }
-
-  #closed(code: number, reason: string): void {
-    if (code !== ABNORMAL) this.#lose(faultFromClose(code, reason), { code, reason })
-    else this.#lose({ code: 'connection-lost', detail: endOf(this.#broken, this.#finished) })
   }
 }
 
@@ -180,46 +166,3 @@ export const authorized = ({ url: text, headers }: Target): { url: URL; headers:
 
 const basicOf = (user: string, password: string): string =>
   Buffer.from(`${decodePercent(user)}:${decodePercent(password)}`).toString('base64')
-
-/** RFC 6455, section 7.4.1: there was no close frame, or one without a code. */
-const NO_STATUS = 1005
-const ABNORMAL = 1006
-const NORMAL = 1000
-const INTERNAL_ERROR = 1011
-const TRY_LATER = 1013
-const VIOLATIONS = new Set([1002, 1003, 1007, 1009, 1010])
-
-/** The chunk that is being read may hold more than the frame that ended us: `isOver` is asked each time. */
-const serve = (ws: WebSocket, socket: Socket, listener: TransportListener, isOver: () => boolean) => {
-  ws.on('message', (data: Buffer, isBinary: boolean) => {
-    if (!isOver()) listener.frame(isBinary ? data : data.toString('utf8'))
-  })
-  ws.on('pong', (mark: Buffer) => {
-    if (!isOver()) listener.answered(mark.toString('latin1'))
-  })
-  // behind ws's own listener, so the frames of a chunk come before the chunk is reported
-  socket.on('data', () => {
-    if (!isOver()) listener.inbound()
-  })
-  socket.on('drain', () => {
-    if (!isOver()) listener.drained()
-  })
-  listener.ready({
-    send: (frame: Frame) => {
-      // ws alone makes a system call for each frame
-      gather(socket)
-      ws.send(frame)
-    },
-    ping: (mark) => ws.ping(mark),
-    bufferedBytes: () => ws.bufferedAmount,
-    close: (code = NORMAL) => ws.close(code),
-  })
-}
-
-/** What a close code of RFC 6455 means. 1000 too is a reason to come back: only a person's stop is wanted (R66). */
-const faultFromClose = (code: number, reason: string): Fault => {
-  const said = code === NO_STATUS ? 'close without a code' : `close ${code}${reason && `: ${reason}`}`
-  if (code === TRY_LATER) return { code: 'try-later', detail: said }
-  if (code === INTERNAL_ERROR) return { code: 'peer-unavailable', detail: said }
-  return { code: VIOLATIONS.has(code) ? 'protocol-violated' : 'closed-by-peer', detail: said }
-}

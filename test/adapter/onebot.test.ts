@@ -166,7 +166,7 @@ describe('options', () => {
     [{}, /url of onebot\(\{ url \}\) is undefined; it must be a string/],
     [{ url: 7 }, /url .* is the number 7/],
     [{ url: 'not a url' }, /url .* is not a URL/],
-    [{ url: 'http://h/' }, /begins with "http:"/],
+    [{ url: 'ftp://h/' }, /begins with "ftp:"/],
     [{ url: 'ws://h/#part' }, /fragment/],
     [{ url: URL, accessToken: '' }, /accessToken .*is an empty string/],
     [{ url: URL, accessToken: 7 }, /accessToken .*is the number 7; it must be/],

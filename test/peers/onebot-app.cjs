@@ -1,5 +1,6 @@
 /**
- * A real OneBot application: Koishi with koishi-plugin-adapter-onebot as a forward WebSocket client.
+ * A real OneBot application: Koishi with koishi-plugin-adapter-onebot as a forward WebSocket client, or as a server that
+ * is dialed: with {"protocol": "ws-reverse", "serverPort": 8095}.
  *
  *   node onebot-app.cjs '{"endpoint": "ws://127.0.0.1:3001", "token": "secret", "selfId": "10000"}'
  *
@@ -14,6 +15,7 @@
 const { createInterface } = require('node:readline')
 const { Context, Logger, Universal } = require('koishi')
 const { default: Http } = require('@koishijs/plugin-http')
+const { default: Server } = require('@koishijs/plugin-server')
 const { default: OneBotBot } = require('koishi-plugin-adapter-onebot')
 
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`)
@@ -34,8 +36,10 @@ async function main() {
   app.on('message', ({ userId, channelId, messageId, content }) => {
     say({ message: { userId, channelId, messageId, content } })
   })
+  const { serverPort, ...config } = JSON.parse(process.argv[2] ?? '{}')
   app.plugin(Http)
-  app.plugin(OneBotBot, { protocol: 'ws', selfId: '10000', ...JSON.parse(process.argv[2] ?? '{}') })
+  if (serverPort) app.plugin(Server, { host: '127.0.0.1', port: serverPort })
+  app.plugin(OneBotBot, { protocol: 'ws', selfId: '10000', ...config })
   await app.start()
   say({ started: true })
 

@@ -4,6 +4,7 @@
  */
 
 import { afterEach, describe, expect, it, vi } from 'vitest'
+import { freePort } from '../../src/cli/lab/peer-process.ts'
 import {
   type OnebotPeer,
   type OnebotPeerConfig,
@@ -129,5 +130,27 @@ describe('a real OneBot application and our fake peer', () => {
     await until(() => expect(app.failures).toHaveLength(1))
     expect(app.failures[0]).toMatch(/^Timeout with request send_group_msg/)
     expect(app.statuses).toEqual(['connect', 'online'])
+  })
+})
+
+describe('a real OneBot application that is dialed by our fake peer', () => {
+  it('knows it for an implementation: it is online, receives and sends, and is dialed again after a cut', async () => {
+    const peer = await startOnebotPeer({ token: 'secret' })
+    open.push({ stop: () => peer.close() })
+    const serverPort = await freePort()
+    const app = await startOnebotApp({ protocol: 'ws-reverse', path: '/onebot', serverPort })
+    open.unshift(app)
+    peer.dial(`ws://127.0.0.1:${serverPort}/onebot`, retryInterval)
+    await isOnline(app)
+
+    peer.emit(privateMessage('ahoy'))
+    await until(() => expect(app.messages).toMatchObject([{ userId: '10001', content: 'ahoy' }]))
+    app.send('20001', 'to many')
+    await until(() => expect(app.sent).toEqual([['1']]))
+
+    peer.cut()
+    await until(() => expect(peer.records.filter(({ kind }) => kind === 'upgrade')).toHaveLength(2))
+    app.send('20001', 'still here')
+    await until(() => expect(app.sent).toEqual([['1'], ['2']]))
   })
 })

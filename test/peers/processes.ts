@@ -82,7 +82,11 @@ export interface OnebotApp extends RealProcess {
 }
 
 export interface OnebotAppConfig {
-  readonly endpoint: string
+  readonly endpoint?: string
+  /** As a server that is dialed. */
+  readonly protocol?: 'ws-reverse'
+  readonly serverPort?: number
+  readonly path?: string
   readonly token?: string
   readonly retryTimes?: number
   readonly retryInterval?: number

@@ -3,7 +3,6 @@
  * point here (DNS rebinding); so the name that the browser used and the page that it came from must both be ours. That
  * alone is no proof of anything, which is what the token is for.
  */
-import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { TLSSocket } from 'node:tls'
 import { describe } from '../../adapter/adapter.ts'
@@ -50,13 +49,6 @@ const onlyHeader = ({ rawHeaders, headers }: IncomingMessage, name: 'host' | 'or
 }
 
 const isEncrypted = ({ socket }: IncomingMessage): boolean => (socket as Partial<TLSSocket>).encrypted === true
-
-/** In a time that tells nothing of the token, nor of its length. */
-export const tokenCheck = (token: string): ((text: string) => boolean) => {
-  const hash = (text: string) => createHash('sha256').update(text).digest()
-  const wanted = hash(token)
-  return (text) => timingSafeEqual(hash(text), wanted)
-}
 
 const HOST = /^([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:\d{1,5})?$/
 
