@@ -22,6 +22,7 @@ export default defineConfig([
       inspect: 'src/observe/inspect/index.ts',
       discord: 'src/adapter/discord.ts',
       qq: 'src/adapter/qq.ts',
+      etcd: 'src/etcd.ts',
       testing: 'src/testing/index.ts',
       stately: 'src/observe/stately.ts',
     },
