@@ -18,6 +18,7 @@ const ofProcesses = under([
   'observe/',
   'package/',
   'peers/',
+  'replays/',
   'signals',
   'store/full-disk',
   'store/processes',

@@ -62,21 +62,26 @@ export const watching = (io: Io<EtcdEvent>, questions: Questions, prefix: string
     return 'taken'
   }
 
-  const list = () =>
-    questions.post('v3/kv/range', range, (answer) => {
-      const revision = revisionOf(answer)
-      const { kvs = [] } = answer
-      if (revision === undefined || !Array.isArray(kvs)) return 'malformed'
-      const entries = kvs.map(readEntry).filter((entry) => entry !== undefined)
-      enter(false)
-      seen = revision
-      missedUntil = undefined
-      const list = entries.map(({ key, value, revision }) => ({ key, value, revision }))
-      io.deliver({ type: 'list', entries: list, revision }, { id: `list ${revision}`, cursor: revision })
-      io.caughtUp()
-      follow()
-      return 'taken'
-    })
+  const list = (afterMs = 0) =>
+    questions.post(
+      'v3/kv/range',
+      range,
+      (answer) => {
+        const revision = revisionOf(answer)
+        const { kvs = [] } = answer
+        if (revision === undefined || !Array.isArray(kvs)) return 'malformed'
+        const entries = kvs.map(readEntry).filter((entry) => entry !== undefined)
+        enter(false)
+        seen = revision
+        missedUntil = undefined
+        const list = entries.map(({ key, value, revision }) => ({ key, value, revision }))
+        io.deliver({ type: 'list', entries: list, revision }, { id: `list ${revision}`, cursor: revision })
+        io.caughtUp()
+        follow()
+        return 'taken'
+      },
+      { afterMs },
+    )
 
   const follow = (afterMs = 0) => {
     const request = { ...range, start_revision: next(seen) }
@@ -84,7 +89,14 @@ export const watching = (io: Io<EtcdEvent>, questions: Questions, prefix: string
     stream = questions.stream('v3/watch', { create_request: request }, { result, ended: again }, afterMs)
   }
 
-  const result = ({ events, canceled, compact_revision, cancel_reason }: JsonObject): Verdict => {
+  const result = (told: JsonObject): Verdict => {
+    const { events, created, canceled, compact_revision, cancel_reason } = told
+    if (created === true && isBefore(revisionOf(told) ?? seen, seen)) {
+      // it was restored from a backup: what is seen there is still to come
+      stream?.end()
+      list(AGAIN_MS)
+      return 'taken'
+    }
     if (canceled === true) {
       stream?.end()
       const why = typeof cancel_reason === 'string' ? cancel_reason : 'no reason given'
