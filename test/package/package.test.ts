@@ -59,6 +59,7 @@ const bot = `
 import { connect, HoldfastError, isHoldfastError, type Link, type LinkOptions, type LinkStatus, secret } from 'holdfast'
 import { type Adapter, defineAdapter } from 'holdfast/adapter'
 import { discord } from 'holdfast/discord'
+import { etcd, etcdTargets } from 'holdfast/etcd'
 import { onebot } from 'holdfast/onebot'
 import { qq } from 'holdfast/qq'
 import { satori } from 'holdfast/satori'
@@ -74,6 +75,8 @@ export const bridge = stately([link], { send: (message) => console.log(message.t
 export const third = () => connect(discord({ token: secret('x'), intents: 513, shard: [0, 1] }))
 export const play = (text: string) => third().send({ op: 3, d: { status: text } })
 export const fourth = () => connect(qq({ appId: '1', token: async () => ({ token: 'x', expiresInMs: 7_200_000 }), intents: 1 }))
+export const fifth = () => connect(etcd({ url: 'http://127.0.0.1:2379', register: { key: 'bots/a', value: 'x', ttlSeconds: 10 } }))
+export const found = etcdTargets({ url: 'http://127.0.0.1:2379', prefix: 'bots/', toTarget: ({ value }) => ({ url: value }) })
 export const run = async (signal: AbortSignal): Promise<void> => {
   const watch = link.state$.subscribe((status) => console.log(status.state, status.fault?.code))
   try {
