@@ -27,6 +27,7 @@ export default defineConfig([
       telegram: 'src/adapter/telegram.ts',
       client: 'src/adapter/client.ts',
       wechat: 'src/adapter/wechat.ts',
+      etcd: 'src/etcd.ts',
       testing: 'src/testing/index.ts',
       stately: 'src/observe/stately.ts',
     },

@@ -5,7 +5,7 @@ import { backoffDelay } from '../machines/delay.ts'
 import type { Fault } from '../machines/fault.ts'
 import { type ActivityInput, type LinkEvent, linkMachine } from '../machines/link.ts'
 import type { Choice, Chosen } from './choice.ts'
-import { type Conversation, type ConversationPorts, converse, type Endpoint } from './conversation.ts'
+import { type Conversation, type ConversationPorts, converse, type Endpoint, type Leaving } from './conversation.ts'
 import { deaf } from './deaf.ts'
 import { faultFrom, textOf } from './error.ts'
 import { heartbeat } from './heartbeat.ts'
@@ -33,7 +33,7 @@ export interface RunPorts {
   session: SessionView
   readonly choice: Choice
   /** Somebody goes on where it ends, so what it wrote is still proved, and nothing more is written. */
-  leaving: 'succeeded' | 'handing-over' | undefined
+  leaving: Leaving | undefined
   /** Found by the resolver, dialed by the transport. */
   endpoint: Endpoint | undefined
   /** The one transport, while there is one. */
@@ -169,8 +169,8 @@ const drain = ({ conversation, leaving, link: { outbox } }: RunPorts): Observabl
     if (leaving) {
       const isEmpty =
         leaving === 'succeeded'
-          ? flight.whenEmpty(() => conversation.close())
-          : outbox.whenLanded(() => conversation.close(true))
+          ? flight.whenEmpty(() => conversation.close(leaving))
+          : outbox.whenLanded(() => conversation.close(leaving))
       subscriber.add(isEmpty)
       return
     }
@@ -178,7 +178,7 @@ const drain = ({ conversation, leaving, link: { outbox } }: RunPorts): Observabl
     subscriber.add(
       outbox.whenEmpty(() => {
         outbox.detach()
-        conversation.close()
+        conversation.close(undefined)
       }),
     )
   })

@@ -59,6 +59,9 @@ export interface ConversationPorts {
   readonly move: () => boolean
 }
 
+/** Who goes on where a transport is left: a successor of the same link, or another process. */
+export type Leaving = 'succeeded' | 'handing-over'
+
 /** A running conversation, as heartbeat, deaf watch and outbox see it. */
 export interface Conversation {
   readonly pulse: Pulse
@@ -73,8 +76,8 @@ export interface Conversation {
   readonly heardAt: number | undefined
   /** The user took everything up to here. */
   taken(cursor: Cursor): void
-  /** Says goodbye to the peer; `resumable` so that it keeps the session for whoever comes next. */
-  close(resumable?: boolean): void
+  /** Says goodbye to the peer: for good, unless somebody goes on with the session. */
+  close(leaving: Leaving | undefined): void
   /** Gives the transport up. */
   lose(fault: Fault): void
 }
@@ -220,8 +223,18 @@ class RunningConversation implements Conversation {
     })
   }
 
-  close(resumable = false): void {
-    this.#pipe?.close(resumable ? this.#ports.adapter.resumableClose : undefined)
+  close(leaving: Leaving | undefined): void {
+    if (leaving === undefined) this.#sayGoodbye()
+    this.#pipe?.close(leaving === 'handing-over' ? this.#ports.adapter.resumableClose : undefined)
+  }
+
+  #sayGoodbye(): void {
+    try {
+      const goodbye = this.#dialogue?.goodbye?.()
+      if (goodbye !== undefined) this.#pipe?.send(goodbye)
+    } catch (error) {
+      this.#blameAdapter(error)
+    }
   }
 
   lose(fault: Fault): void {

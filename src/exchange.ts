@@ -20,6 +20,8 @@ export interface Question {
   readonly afterMs?: number
   /** The answer does not end: it comes as events (server-sent events), or line by line. */
   readonly stream?: 'events' | 'lines'
+  /** The last thing to be said: the transport is not closed before it is answered. */
+  readonly isGoodbye?: boolean
 }
 
 /** What comes back for the question of this key; `fault` or `ended` is the last. */

@@ -148,6 +148,8 @@ export interface Dialogue {
   closed?(code: number, reason: string): FaultCode | undefined
   /** The adapter's `probe`, for protocols whose question depends on what came over this transport. It is preferred. */
   probe?(key: string): Frame
+  /** Written last where the link ends and nobody comes back for the session, for peers that want to be told. */
+  goodbye?(): Frame | undefined
 }
 
 /** A message or call on its way out. */

@@ -37,6 +37,7 @@ class HttpTransport {
   readonly #dials = new Set<() => void>()
   /** The one that was dialed to see whether the host can be reached: the first question goes over it. */
   #first: Socket | undefined
+  #isClosing = false
   #isEnded = false
 
   constructor(options: HttpTransportOptions, listener: TransportListener) {
@@ -69,7 +70,7 @@ class HttpTransport {
             throw new Error('HTTP has no ping: the adapter needs a probe, and a proof for each of its frames')
           },
           bufferedBytes: () => 0,
-          close: () => queueMicrotask(() => this.#lose({ code: 'closed-by-peer' }, { code: 1000, reason: '' })),
+          close: () => queueMicrotask(() => this.#close()),
         })
       },
       (error) => this.#lose(faultFrom(error, 'connecting')),
@@ -90,6 +91,13 @@ class HttpTransport {
     if (this.#isEnded) return
     this.end()
     this.#listener.lost(fault, close)
+  }
+
+  /** Once the goodbye is answered, if there is one. */
+  #close(): void {
+    this.#isClosing = true
+    if ([...this.#open.values()].some(({ isGoodbye }) => isGoodbye)) return
+    this.#lose({ code: 'closed-by-peer' }, { code: 1000, reason: '' })
   }
 
   #connect(tell: Connected): void {
@@ -139,11 +147,12 @@ class HttpTransport {
 
   #ask(question: Question): void {
     const { clock } = this.#options
-    const { key, afterMs = 0, withinMs, stream } = question
+    const { key, afterMs = 0, withinMs, stream, isGoodbye = false } = question
     const abort = new AbortController()
     const isOver = () => this.#open.get(key) !== asked
     let timer: Timer | undefined
     const asked: Asked = {
+      isGoodbye,
       end: () => {
         if (isOver()) return
         this.#open.delete(key)
@@ -158,6 +167,7 @@ class HttpTransport {
       if (isLast) asked.end()
       this.#listener.frame(writeAnswer(answer))
       if (answer.kind !== 'fault') this.#listener.inbound()
+      if (isLast && this.#isClosing) this.#close()
     }
     const fail = (fault: Fault) => tell({ key, kind: 'fault', fault })
     const begin = async () => {
@@ -198,6 +208,7 @@ class HttpTransport {
 }
 
 interface Asked {
+  readonly isGoodbye: boolean
   end(): void
 }
 

@@ -98,6 +98,7 @@ const layers = [
   'keeping',
   'caller',
   'link',
+  'etcd',
   'signals',
   'observe/trace-format',
   'observe/trace-file',

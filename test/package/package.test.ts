@@ -62,6 +62,7 @@ import { type Adapter, defineAdapter } from 'holdfast/adapter'
 import { client } from 'holdfast/client'
 import { discord } from 'holdfast/discord'
 import { maim } from 'holdfast/maim'
+import { etcd, etcdTargets } from 'holdfast/etcd'
 import { onebot } from 'holdfast/onebot'
 import { qq } from 'holdfast/qq'
 import { satori } from 'holdfast/satori'
@@ -92,7 +93,7 @@ class Bot {
     return Promise.resolve()
   }
 }
-export const fifth = () =>
+export const seventh = () =>
   connect(
     client<Bot, { text: string }, string>({
       name: 'bot',
@@ -102,8 +103,10 @@ export const fifth = () =>
       send: async (_bot, text) => text.length,
     }),
   ).send('hello')
-export const sixth = (make: (saved: unknown) => { start(): void; stop(): void; on(name: string, react: () => void): void }) =>
+export const eighth = (make: (saved: unknown) => { start(): void; stop(): void; on(name: string, react: () => void): void }) =>
   connect(wechat({ make, onScan: (url) => console.log(url) }))
+export const ninth = () => connect(etcd({ url: 'http://127.0.0.1:2379', register: { key: 'bots/a', value: 'x', ttlSeconds: 10 } }))
+export const found = etcdTargets({ url: 'http://127.0.0.1:2379', prefix: 'bots/', toTarget: ({ value }) => ({ url: value }) })
 export const run = async (signal: AbortSignal): Promise<void> => {
   const watch = link.state$.subscribe((status) => console.log(status.state, status.fault?.code))
   try {

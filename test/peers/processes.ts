@@ -250,6 +250,28 @@ export async function startTelegramClients(config: TelegramClientsConfig): Promi
   }
 }
 
+export interface EtcdClient extends RealProcess {
+  /** `registered`, `keepaliveFailed`, `lost`; oldest first. */
+  readonly events: readonly string[]
+}
+
+/** etcd3 1.1.2 with a key that it registered. */
+export async function startEtcdClient(config: {
+  url: string
+  key: string
+  value: string
+  ttlSeconds: number
+}): Promise<EtcdClient> {
+  const client = new LineProcess('etcd-client.cjs', config, 'started')
+  await client.restart()
+  return {
+    ...client.controls(),
+    get events() {
+      return client.all<string>('event')
+    },
+  }
+}
+
 /** A script that speaks JSON lines on its input and its output. */
 class LineProcess {
   readonly #script: string

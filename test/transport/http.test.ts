@@ -170,3 +170,27 @@ test('a host that refuses is a loss with the dialer’s account; the goodbye is 
   await until(() => dialed.losses.length === 1)
   expect(dialed.losses[0]).toMatchObject({ fault: { code: 'closed-by-peer' }, close: { code: 1000 } })
 })
+
+test('a close waits for the answer to the goodbye, and for nothing else that is open', async () => {
+  const url = await serve((request, response) => {
+    if (request.url === '/base/goodbye') setTimeout(() => response.end('bye'), 150)
+  })
+  const { dialed, answers, until, pipe } = await openTo(url)
+  pipe.send(ask({ ...question, key: 'poll', path: 'poll' }))
+  pipe.send(ask({ ...question, key: 'bye', path: 'goodbye', isGoodbye: true }))
+  pipe.close()
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  expect(dialed.losses).toEqual([])
+  await until(() => dialed.losses.length === 1)
+  expect(answers()).toMatchObject([{ key: 'bye', body: 'bye' }])
+  expect(dialed.losses[0]).toMatchObject({ fault: { code: 'closed-by-peer' }, close: { code: 1000 } })
+})
+
+test('a goodbye that is not answered in time does not hold the close up', async () => {
+  const url = await serve(() => undefined)
+  const { dialed, answers, until, pipe } = await openTo(url)
+  pipe.send(ask({ ...question, isGoodbye: true, withinMs: 100 }))
+  pipe.close()
+  await until(() => dialed.losses.length === 1)
+  expect(answers()).toMatchObject([{ fault: { code: 'answer-timeout' } }])
+})
