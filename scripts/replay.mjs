@@ -7,7 +7,7 @@ import { fork } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { bundleTypeScript, ensureDependencies, root } from './setup.mjs'
+import { bundleTypeScript, ensureDependencies, ensureSystemPackages, root } from './setup.mjs'
 
 const USAGE_EXIT = 64
 /** A replay takes a minute at most; one that hangs is ended. */
@@ -20,6 +20,8 @@ export const replayIncidents = async (args) => {
   const names = args.filter((each) => each !== '--json')
   const peers = join(root, 'test/peers')
   if (existsSync(join(peers, 'package.json'))) ensureDependencies(peers)
+  const { leftOut } = ensureSystemPackages([{ command: 'etcd', package: 'etcd-server', for: 'the incident of OpenIM' }])
+  for (const line of leftOut) console.error(`left out: ${line}`)
   const bundle = await bundleTypeScript('test/replays/all.ts')
   const { replays } = await import(bundle)
   const known = replays.map(({ incident }) => incident)
@@ -30,7 +32,7 @@ export const replayIncidents = async (args) => {
   }
   const asked = replays.filter(({ incident }) => names.length === 0 || names.includes(incident))
   if (!asJson) console.error(`replaying ${asked.map(({ incident }) => incident).join(', ')}: a minute at most`)
-  endWithUs()
+  const forget = endWithUs()
   const outcomes = await Promise.all(
     asked.map(async (replay) => {
       const outcome = await play(bundle, replay.incident)
@@ -38,6 +40,7 @@ export const replayIncidents = async (args) => {
       return outcome
     }),
   )
+  forget()
   return outcomes.every(({ holdfast }) => holdfast?.recovered) ? 0 : 1
 }
 
@@ -54,13 +57,20 @@ const endGroup = (leader) => {
   }
 }
 
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP']
+
+/** Returns how to forget it. */
 const endWithUs = () => {
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-    process.once(signal, () => {
-      for (const leader of groups) endGroup(leader)
-      process.kill(process.pid, signal)
-    })
+  const end = (signal) => {
+    forget()
+    for (const leader of groups) endGroup(leader)
+    process.kill(process.pid, signal)
   }
+  const forget = () => {
+    for (const signal of SIGNALS) process.off(signal, end)
+  }
+  for (const signal of SIGNALS) process.on(signal, end)
+  return forget
 }
 
 const play = (bundle, incident) =>

@@ -42,6 +42,8 @@ const leaveWithParent = () => {
   watch.unref()
 }
 
+const isAll = (args) => args.length === 2 && args.includes('--once') && args.includes('--json')
+
 await main(async () => {
   ensureDependencies()
   const [first, ...rest] = process.argv.slice(2)
@@ -50,6 +52,12 @@ await main(async () => {
     return replayIncidents(rest)
   }
   ensureBuild()
+  // the whole show for a machine that reads it: the incidents, and then the faults of the lab
+  if (isAll(process.argv.slice(2)) && (await replayIncidents(['--json'])) !== 0) {
+    process.on('exit', () => {
+      process.exitCode ||= 1
+    })
+  }
   const cli = join(root, 'dist/cli.mjs')
   process.argv = [process.execPath, cli, ...commandOf(process.argv.slice(2))]
   ignoreEchoes()

@@ -179,7 +179,10 @@ export interface HttpOutgoing {
     readonly headers: Readonly<Record<string, string>>
     readonly body?: string
   }
-  /** Reads the answer. Throw an Error with a message for people if it is a refusal. */
+  /**
+   * Reads the answer. Throw an Error with a message for people if it is a refusal; with the statuses 500, 502 and 504 it is
+   * uncertain, because the peer may have acted.
+   */
   read(status: number, body: string): unknown
   readonly conversation?: string
 }

@@ -50,7 +50,10 @@ export const http = (options: HttpOptions, failed: Failed): Http => {
       try {
         return read(status, body)
       } catch (error) {
-        throw failed('refused', scrub(error instanceof Error ? error.message : textOf(error)))
+        throw failed(
+          mayHaveActed.has(status) ? 'uncertain' : 'refused',
+          scrub(error instanceof Error ? error.message : textOf(error)),
+        )
       }
     },
     close: () => {
@@ -60,6 +63,9 @@ export const http = (options: HttpOptions, failed: Failed): Http => {
     },
   }
 }
+
+/** RFC 9110, section 15.6: the server broke on it, or a gateway lost the one that had it. 503 and all 4xx are refusals. */
+const mayHaveActed: ReadonlySet<number> = new Set([500, 502, 504])
 
 type Call = Omit<Dispatcher.RequestOptions, 'origin' | 'path'>
 

@@ -97,6 +97,22 @@ describe('a request', () => {
     expect(error).toMatchObject({ delivered: 'refused', message: 'no: {"why":"***"}' })
   })
 
+  it.each([
+    [500, 'uncertain'],
+    [502, 'uncertain'],
+    [503, 'refused'],
+    [504, 'uncertain'],
+    [429, 'refused'],
+  ])('that is answered with HTTP %i and cannot be read is %s', async (status, delivered) => {
+    const { port } = await rawServer(
+      answering((socket) => void socket.write(`HTTP/1.1 ${status} Sorry\r\nContent-Length: 0\r\n\r\n`)),
+    )
+    const refusing = (status: number) => {
+      throw new Error(`HTTP ${status}`)
+    }
+    expect(await failure(ask(client(), `http://127.0.0.1:${port}/`, refusing))).toMatchObject({ delivered })
+  })
+
   it('ends at once when it is aborted', async () => {
     const { port, open: sockets } = await rawServer((socket) => void socket.resume())
     const abort = new AbortController()

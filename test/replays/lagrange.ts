@@ -4,14 +4,15 @@
  * fastest. Lagrange is .NET, so its rule was written again (naive/lagrange.mjs); all of its times are a tenth.
  */
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { first } from 'rxjs'
 import { type Adapter, defineAdapter } from '../../src/adapter/adapter.ts'
 import { readObject } from '../../src/adapter/json.ts'
 import { connect, type Link } from '../../src/link.ts'
+import { service } from '../../src/service.ts'
 import { framing, keyExchange, type LagrangePeer, type PeerServer, startPeer } from './lagrange-peer.ts'
 import type { Replay, Side } from './replay.ts'
 
@@ -158,21 +159,28 @@ const bot = (servers: readonly PeerServer[]): Adapter<string> =>
     probe: () => JSON.stringify({ op: 'heartbeat' }),
   })
 
-/** Started by the state, once, whatever the way to it was. */
 const serveOnceLive = (link: Link<string>): Bot => {
   const services: number[] = []
   const got: string[] = []
   link.inbound$.subscribe((id) => got.push(id))
-  const server = createServer((_request, response) => response.end(JSON.stringify(got)))
-  link.state$.pipe(first(({ state }) => state === 'live')).subscribe(() => {
-    server.listen(0, '127.0.0.1', () => services.push((server.address() as AddressInfo).port))
+  const http = service(link, {
+    name: 'http',
+    start: async () => {
+      const server = createServer((_request, response) => response.end(JSON.stringify(got)))
+      server.listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      services.push((server.address() as AddressInfo).port)
+      return () => {
+        server.closeAllConnections()
+        server.close()
+      }
+    },
   })
   return {
     services,
     stop: async () => {
+      await http.stop()
       await link.stop()
-      server.closeAllConnections()
-      server.close()
     },
   }
 }
@@ -180,11 +188,11 @@ const serveOnceLive = (link: Link<string>): Bot => {
 const holdfast = async (): Promise<Side> => {
   const peer = await startPeer({ withDead: true })
   const link = connect(bot(peer.servers), { id: 'lagrange', deadlines: { connectMs: 1_000 } })
-  const service = serveOnceLive(link)
-  const { answeredAt, got, services } = await watch(peer, service, HOLDFAST_MS)
+  const held = serveOnceLive(link)
+  const { answeredAt, got, services } = await watch(peer, held, HOLDFAST_MS)
   const why = link.recording.kept.filter(({ to }) => to === 'backoff').map(({ reason }) => reason)
   const times = link.recording.kept.filter(({ event }) => event === 'peer.welcomed').length
-  await service.stop()
+  await held.stop()
   await peer.close()
   const { wellAt } = peer
   return {
