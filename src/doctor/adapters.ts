@@ -1,5 +1,5 @@
 /** The adapters that can be named, and what of each the layers have to know. */
-import type { Adapter, Target } from '../adapter/adapter.ts'
+import { type Adapter, checkTarget, type Target } from '../adapter/adapter.ts'
 import { onebot } from '../adapter/onebot.ts'
 import { satori } from '../adapter/satori.ts'
 import type { Secret } from '../secret.ts'
@@ -38,6 +38,8 @@ export const makeAdapter = (
   token: Secret | undefined,
   tls: Target['tls'] | undefined,
 ): Adapter => {
+  // the handshake is examined over a WebSocket, also of those that have other ways
+  checkTarget({ url }, `the doctor for ${name}`)
   const adapter = known[name].make(url, token)
   if (!tls) return adapter
   return { ...adapter, target: async (context) => ({ ...((await adapter.target(context)) as Target), tls }) }
