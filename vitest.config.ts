@@ -3,8 +3,8 @@ import { defineConfig } from 'vitest/config'
 const under = (names: string[]) => names.map((name) => `test/${name}*.test.ts`)
 
 /**
- * Tests of real processes, disks and packages: they take as long as those do, and nothing in them is timed closely, so two
- * run side by side.
+ * Tests of real processes, disks and packages: they take as long as those do, mostly waiting, and nothing in them is timed
+ * closely, so three run side by side.
  */
 const ofProcesses = under([
   'adapter/satori-real',
@@ -25,8 +25,8 @@ const ofProcesses = under([
 ])
 
 /**
- * Tests that measure real time: sockets, a network, a page. They run one after another, after all others: on a machine
- * that is busy with something else their clocks would measure that.
+ * Tests that measure real time: sockets, a network, a page. They run after all others and no more than two at a time: on a
+ * machine that is busy with something else their clocks would measure that.
  */
 const inRealTime = under([
   'doctor/',
@@ -66,7 +66,7 @@ export default defineConfig({
           name: 'processes',
           include: ofProcesses,
           exclude: ['**/node_modules/**'],
-          maxWorkers: 2,
+          maxWorkers: 3,
           retry: SECOND_ATTEMPT,
           sequence: { groupOrder: 1 },
         },
@@ -77,7 +77,7 @@ export default defineConfig({
           name: 'real',
           include: inRealTime,
           exclude: ['**/node_modules/**', ...ofProcesses],
-          maxWorkers: 1,
+          maxWorkers: 2,
           retry: SECOND_ATTEMPT,
           sequence: { groupOrder: 2 },
         },

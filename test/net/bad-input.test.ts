@@ -102,7 +102,7 @@ describe('credentials in a URL', () => {
   })
 
   it('are not repeated where the URL is refused', () => {
-    const { message } = refusal(() => start(`http://ann:${PASSWORD}@127.0.0.1/`))
+    const { message } = refusal(() => start(`ftp://ann:${PASSWORD}@127.0.0.1/`))
     expect(message).not.toContain(PASSWORD)
   })
 })

@@ -76,7 +76,7 @@ describe('the targets of an adapter', () => {
     ['a provider that throws', () => Promise.reject(new Error('no token today')), 'no token today'],
     ['a registry that fails', () => throwError(() => new Error('the registry is gone')), 'the registry is gone'],
     ['a registry that ends', () => of<Targets[]>(), 'the provider ended without a target'],
-    ['what is no target', () => of({ url: 'http://x/' }), 'begins with "http:"'],
+    ['what is no target', () => of({ url: 'ftp://x/' }), 'begins with "ftp:"'],
     ['a list with a bad one in it', () => [at(1), { url: 'ws://h:70000/' }], 'is not a URL'],
   ] as [string, TalkAdapter['target'], string][])('%s is an error', async (_what, target, words) => {
     const { clock, found, errors } = search(target)
