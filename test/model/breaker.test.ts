@@ -10,7 +10,7 @@ import { type BreakerRule, breakerRules } from './breaker-rules.ts'
 import { codes, kindIn, sampleOf } from './link-model.ts'
 import { type Edge, inwardEvents, type Snapshot, type State, stepper } from './walk.ts'
 
-const WALK_MAX_MS = 3_000
+const STATES_MAX = 2_000
 const VIOLATIONS_SHOWN = 5
 
 const startedAt = performance.now()
@@ -79,11 +79,11 @@ const abstractNext = (state: State, event: EventObject): string => {
 }
 
 describe('the walk of the breaker', () => {
-  test('HF-B18 covers every reachable abstract state in little time', () => {
+  test('HF-B18 covers every reachable abstract state, and they are few enough to be walked often', () => {
     console.log(`${graph.states.size} abstract states, ${graph.edges.length} edges, ${graph.inert} inert, ${walkMs} ms`)
     const names = [...graph.states.values()].map(({ snapshot }) => breakerName(snapshot.value))
     expect(new Set(names)).toEqual(new Set(breakerNames))
-    expect(walkMs).toBeLessThan(WALK_MAX_MS)
+    expect(graph.states.size).toBeLessThan(STATES_MAX)
   })
 
   test('HF-B19 is faithful: 20,000 random steps of a concrete breaker are edges of the graph', () => {

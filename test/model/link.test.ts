@@ -20,7 +20,7 @@ import {
 import { linkRules, type RuleNumber, resting, watched } from './rules.ts'
 import { type Edge, inwardEvents, type Snapshot, type State, stepper } from './walk.ts'
 
-const WALK_MAX_MS = 2_000
+const STATES_MAX = 2_000
 const VIOLATIONS_SHOWN = 5
 
 const startedAt = performance.now()
@@ -130,10 +130,10 @@ const abstractNext = (state: State, event: EventObject): string => {
 }
 
 describe('the walk', () => {
-  test('HF-M1 covers every reachable abstract state in little time', () => {
+  test('HF-M1 covers every reachable abstract state, and they are few enough to be walked often', () => {
     console.log(`${graph.states.size} abstract states, ${graph.edges.length} edges, ${graph.inert} inert, ${walkMs} ms`)
     expect(new Set([...graph.states.values()].map(nameOf))).toEqual(new Set(stateNames))
-    expect(walkMs).toBeLessThan(WALK_MAX_MS)
+    expect(graph.states.size).toBeLessThan(STATES_MAX)
   })
 
   test('HF-M2 is faithful: 20,000 random steps of a concrete link are edges of the graph', () => {

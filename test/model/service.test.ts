@@ -15,7 +15,7 @@ import { contextIn, faultBearing, inputFor, plainFacts, policies, serviceKey, se
 import { deadArrows, type ServiceRule, serviceRules } from './service-rules.ts'
 import { type Edge, type Graph, inwardEvents, type Snapshot, type State, stepper } from './walk.ts'
 
-const WALK_MAX_MS = 3_000
+const STATES_MAX = 2_000
 const VIOLATIONS_SHOWN = 5
 
 const startedAt = performance.now()
@@ -110,7 +110,7 @@ const wander = (policy: ServicePolicy, graph: Graph, seed: number): number => {
 }
 
 describe('the walk of the service', () => {
-  test('HF-V18 covers every reachable abstract state of each policy in little time', () => {
+  test('HF-V18 covers every reachable abstract state of each policy, and they are few enough to be walked often', () => {
     const [states, edges, inert] = (['states', 'edges', 'inert'] as const).map((part) =>
       sum(
         models.map(({ graph }) =>
@@ -123,7 +123,7 @@ describe('the walk of the service', () => {
       [...graph.states.values()].map(({ snapshot }) => serviceState(snapshot.value)),
     )
     expect(new Set(names)).toEqual(new Set(serviceStateNames))
-    expect(walkMs).toBeLessThan(WALK_MAX_MS)
+    expect(states).toBeLessThan(STATES_MAX)
   })
 
   test('HF-V19 is faithful: random steps of a concrete service are edges of the graph of its policy', () => {
