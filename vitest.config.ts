@@ -55,6 +55,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'virtual',
+          setupFiles: 'test/seed.ts',
           include: ['test/**/*.test.ts'],
           exclude: ['**/node_modules/**', ...ofProcesses, ...inRealTime],
           sequence: { groupOrder: 0 },

@@ -50,8 +50,9 @@ export interface WechatOptions<T = Wechat4u | WechatyLike, Out = WechatOutgoing>
    */
   readonly startWithinMs?: number
   /**
-   * No valid answer to a sync for so long: started anew. Default 60,000, more than two of WeChat's long polls. It does not
-   * hold for wechaty, whose syncs cannot be seen.
+   * No valid answer to a sync for so long: started anew. Default 55,000, more than two of WeChat's long polls, and little
+   * enough that a poll succeeds within a minute of WeChat's return even if the last one was lost at its very end. It does
+   * not hold for wechaty, whose syncs cannot be seen.
    */
   readonly syncWithinMs?: number
   /** For wechaty: a harmless call that WeChat itself has to answer. Its `heartbeat` event proves nothing. */
@@ -111,7 +112,7 @@ type Checked<T, Out> = WechatOptions<T, Out> & typeof defaults
 const defaults = {
   scanWithinMs: 240_000,
   scansMax: 3,
-  syncWithinMs: 60_000,
+  syncWithinMs: 55_000,
   clock: realClock,
 }
 

@@ -145,7 +145,8 @@ describe('after an outage', () => {
           await made.end()
         },
       ),
-      { numRuns: 20 },
+      // the outage that ends with the poll whose answer it swallowed
+      { numRuns: 20, examples: [[4_822, 69_238, 0]] },
     )
   })
 })
