@@ -87,7 +87,7 @@ ${markdownTable(
   ],
 )}
 
-Each deadline is absolute: a peer that drips a byte now and then does not stretch it. The dialer gives up ${numbers.show('src/transport/websocket.ts', 'LEAD_MS')} before
+Each deadline is absolute: a peer that drips a byte now and then does not stretch it. The dialer gives up ${numbers.show('src/transport/dialed.ts', 'LEAD_MS')} before
 \`connectMs\`, so that its account of every address is told, and not only that time was up.`
 
 const options = (): string => `## Options

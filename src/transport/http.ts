@@ -8,17 +8,14 @@ import type { Fault } from '../../machines/fault.ts'
 import type { Timer } from '../clock.ts'
 import { faultFrom } from '../error.ts'
 import { type Answer, type AnswerHeaders, type Question, readQuestion, writeAnswer } from '../exchange.ts'
-import { CONNECT_MS, dial } from '../net/dial.ts'
 import { KEEP_ALIVE_MS } from '../net/request.ts'
-import { routeTo } from '../net/route.ts'
+import { type DialedOptions, dialTarget } from './dialed.ts'
 import { readEvents, readLines, readWhole, TooBig } from './http-body.ts'
 import type { OpenTransport, TransportListener } from './transport.ts'
-import { authorized, LEAD_MS, type WebSocketOptions } from './websocket.ts'
-
-export type HttpTransportOptions = Omit<WebSocketOptions, 'perMessageDeflate' | 'upgradeMs'>
+import { authorized } from './websocket.ts'
 
 export const openHttp =
-  (options: HttpTransportOptions): OpenTransport =>
+  (options: DialedOptions): OpenTransport =>
   (listener) => {
     const transport = new HttpTransport(options, listener)
     transport.open()
@@ -28,7 +25,7 @@ export const openHttp =
 type Connected = (...result: [null, Socket] | [Error, null]) => void
 
 class HttpTransport {
-  readonly #options: HttpTransportOptions
+  readonly #options: DialedOptions
   readonly #listener: TransportListener
   readonly #agent: Agent
   readonly #url: URL
@@ -40,7 +37,7 @@ class HttpTransport {
   #isClosing = false
   #isEnded = false
 
-  constructor(options: HttpTransportOptions, listener: TransportListener) {
+  constructor(options: DialedOptions, listener: TransportListener) {
     const { target, maxPayloadBytes } = options
     this.#options = options
     this.#listener = listener
@@ -113,30 +110,26 @@ class HttpTransport {
   }
 
   #dial(opened: (socket: Socket) => void, failed: (error: Error) => void, connected?: () => void): void {
-    const { target, addresses, proxy, clock, publicOnly = false, connectMs = CONNECT_MS, tlsMs } = this.#options
-    const { host: _, ...route } = routeTo(target.url, { proxy, clock, layerMs: tlsMs, ...(target.tls && target) })
-    const cancel = dial({
-      ...route,
-      addresses,
-      clock,
-      publicOnly: publicOnly && !proxy,
-      withinMs: Math.max(1, connectMs - LEAD_MS),
+    let isSettled = false
+    const settle = (act: () => void) => {
+      isSettled = true
+      this.#dials.delete(end)
+      act()
+    }
+    const cancel = dialTarget(this.#options, {
       ...(connected && { connected }),
-      opened: (socket, path) => {
-        this.#dials.delete(cancelOne)
-        if (connected) this.#options.dialed?.(path)
-        opened(socket)
-      },
-      failed: (error) => {
-        this.#dials.delete(cancelOne)
-        failed(error)
-      },
+      opened: (socket, path) =>
+        settle(() => {
+          if (connected) this.#options.dialed?.(path)
+          opened(socket)
+        }),
+      failed: (error) => settle(() => failed(error)),
     })
-    const cancelOne = () => {
+    function end() {
       cancel()
       failed(new Error('the transport ended'))
     }
-    this.#dials.add(cancelOne)
+    if (!isSettled) this.#dials.add(end)
   }
 
   #take(asked: Question | { readonly cancel: string }): void {

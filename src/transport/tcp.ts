@@ -10,14 +10,15 @@ import type { Timer } from '../clock.ts'
 import { faultFrom, textOf } from '../error.ts'
 import type { FrameDecoder, Framing } from '../framing.ts'
 import type { KeyExchange, Sealer } from '../key-exchange.ts'
-import { CONNECT_MS, type DialPath, dial } from '../net/dial.ts'
-import { routeTo } from '../net/route.ts'
+import type { DialPath } from '../net/dial.ts'
+import { type DialedOptions, dialTarget } from './dialed.ts'
 import { endOf, flush, gather } from './socket.ts'
 import type { OpenTransport, TransportListener } from './transport.ts'
-import { LEAD_MS, type WebSocketOptions } from './websocket.ts'
 
-/** `upgradeMs` is for the key exchange, from the socket that stands to the peer's hello. */
-export type TcpOptions = Omit<WebSocketOptions, 'perMessageDeflate'>
+export interface TcpOptions extends DialedOptions {
+  /** For the key exchange, from the socket that stands to the peer's hello; absolute, in milliseconds. */
+  readonly upgradeMs: number
+}
 
 export const openTcp =
   (options: TcpOptions): OpenTransport =>
@@ -51,14 +52,7 @@ class TcpTransport {
   }
 
   dial(): void {
-    const { target, addresses, proxy, clock, publicOnly = false, connectMs = CONNECT_MS, tlsMs } = this.#options
-    const { host: _, ...route } = routeTo(target.url, { proxy, clock, layerMs: tlsMs, ...(target.tls && target) })
-    this.#cancelDial = dial({
-      ...route,
-      addresses,
-      clock,
-      publicOnly: publicOnly && !proxy,
-      withinMs: Math.max(1, connectMs - LEAD_MS),
+    this.#cancelDial = dialTarget(this.#options, {
       connected: () => this.#listener.opened(),
       opened: (socket, path) => this.#take(socket, path),
       failed: (error) => this.#lose(faultFrom(error, 'connecting')),

@@ -9,43 +9,20 @@ import type { Socket } from 'node:net'
 import WebSocket from 'ws'
 import type { Fault } from '../../machines/fault.ts'
 import type { Target } from '../adapter/adapter.ts'
-import type { Clock, Timer } from '../clock.ts'
+import type { Timer } from '../clock.ts'
 import { faultFrom, faultFromStatus, textOf } from '../error.ts'
-import { CONNECT_MS, type DialPath, dial } from '../net/dial.ts'
-import type { ProxyServer } from '../net/proxy.ts'
-import type { Address, AddressFeed } from '../net/resolve.ts'
-import { routeTo } from '../net/route.ts'
+import type { DialPath } from '../net/dial.ts'
 import { decodePercent } from '../secret.ts'
+import { type DialedOptions, dialTarget } from './dialed.ts'
 import type { OpenTransport, TransportListener } from './transport.ts'
 import { cut, endingOf, lossOf, type SocketEnding, serve } from './upgraded.ts'
 
-export interface WebSocketOptions {
-  readonly target: Target
-  /** Of the proxy, if there is one. */
-  readonly addresses: readonly Address[] | AddressFeed
-  readonly proxy?: ProxyServer | undefined
-  readonly clock: Clock
-  /**
-   * For an endpoint that the peer supplied: only public addresses of its host are dialed, and if it has none the transport
-   * is lost with `endpoint-refused` before anything was sent. Through a proxy it is the proxy that looks the host up, and
-   * whom it lets through is up to it.
-   */
-  readonly publicOnly?: boolean
-  readonly maxPayloadBytes: number
+export interface WebSocketOptions extends DialedOptions {
   /** Off unless asked for: it costs memory per connection and opens the door to compression bombs. */
   readonly perMessageDeflate: boolean
-  /** Absolute, in milliseconds: TCP, on whatever address. Default 10,000. */
-  readonly connectMs?: number
-  /** Absolute, in milliseconds, from the open socket: TLS, and the answer of a proxy. */
-  readonly tlsMs: number
   /** Absolute, in milliseconds, from the secured socket. */
   readonly upgradeMs: number
-  /** The socket stands, TLS and proxies included, and the upgrade follows: which way it took, and for how long. */
-  dialed?(path: DialPath): void
 }
-
-/** The dialer gives up so many milliseconds before the chart would: it knows what became of every address. */
-export const LEAD_MS = 20
 
 export const openWebSocket =
   (options: WebSocketOptions): OpenTransport =>
@@ -70,14 +47,7 @@ class WebSocketTransport {
   }
 
   dial(): void {
-    const { target, addresses, proxy, clock, publicOnly = false, connectMs = CONNECT_MS, tlsMs } = this.#options
-    const { host: _, ...route } = routeTo(target.url, { proxy, clock, layerMs: tlsMs, ...(target.tls && target) })
-    const cancel = dial({
-      ...route,
-      addresses,
-      clock,
-      publicOnly: publicOnly && !proxy,
-      withinMs: Math.max(1, connectMs - LEAD_MS),
+    const cancel = dialTarget(this.#options, {
       connected: () => this.#listener.opened(),
       opened: (socket, path) => this.#upgrade(socket, path),
       failed: (error) => this.#lose(faultFrom(error, 'connecting')),
