@@ -15,7 +15,7 @@ export interface TelegramWebhook {
   readonly path?: string
   /** What Telegram shows with each post: 8 to 256 letters, digits, `_` and `-`. Default: a new one for each process. */
   readonly secret?: string | Secret
-  /** So many posts at a time, up to 100. Default 1: with more, updates may come out of their order. */
+  /** So many posts at a time, up to 100. Default 1. Updates of one chat keep their order, those of several may not. */
   readonly maxConnections?: number
 }
 

@@ -51,8 +51,8 @@ const RECENT_MAX = 10_000
 const LOOK_EVERY_MS = 30_000
 const CONFLICTS_MAX = 10
 const CONFLICTS_FORGIVEN = 60
-/** Telegram looks the host up, which may fail once. */
-const REFUSALS_MAX = 3
+/** Telegram looks the host up, which may fail for a while. */
+const REFUSALS_MAX = 5
 
 /** The questions, by their keys; all others are probes. */
 const ME = 'me'

@@ -133,23 +133,33 @@ describe('a webhook', () => {
     expect(methods(api)).toEqual(['getMe'])
   })
 
-  it('that Telegram does not want is tried three times, and then a person is called', async () => {
+  it('that Telegram does not want is tried five times, and then a person is called', async () => {
     const { clock, api, start } = rig()
     api.failAlways('setWebhook', refusal(400, 'Bad Request: bad webhook: Failed to resolve host'))
     const link = start()
     await clock.advance(60_000)
     expect(link.status).toMatchObject({ state: 'parked', fault: { code: 'setup-refused' } })
     expect(link.status.fault?.detail).toContain('Failed to resolve host')
-    expect(reasonsOf(link)).toEqual(['handshake-refused', 'handshake-refused'])
-    expect(api.count('setWebhook')).toBe(3)
+    expect(reasonsOf(link)).toEqual(Array(4).fill('handshake-refused'))
+    expect(api.count('setWebhook')).toBe(5)
+    api.failAlways('setWebhook', undefined)
+    api.fail('setWebhook', refusal(400, 'Bad Request: bad webhook: Failed to resolve host'))
+    link.resume()
+    await clock.advance(60_000)
+    expect(link.status.state).toBe('live')
   })
 
-  it('that Telegram wants the third time is live', async () => {
+  it('that Telegram wants the fifth time is live, and five more are counted anew', async () => {
     const { clock, api, start } = rig()
-    api.fail('setWebhook', refusal(400, 'Bad Request: bad webhook: Failed to resolve host'), 2)
+    api.fail('setWebhook', refusal(400, 'Bad Request: bad webhook: Failed to resolve host'), 4)
     const link = start()
     await clock.advance(60_000)
     expect(link.status.state).toBe('live')
+    api.fail('setWebhook', refusal(400, 'Bad Request: bad webhook: Failed to resolve host'), 4)
+    link.replace()
+    await clock.advance(600_000)
+    expect(link.status.state).toBe('live')
+    expect(api.count('setWebhook')).toBe(10)
   })
 
   it.each([
@@ -361,9 +371,10 @@ describe('a conflict', () => {
     expect([link.status.state, api.webhook]).toEqual(['live', URL_])
   })
 
-  it('that does not end calls a person', async () => {
+  it('that does not end calls a person, however long it was quiet before', async () => {
     const { clock, api, start } = rig()
     const link = start()
+    await clock.advance(3_600_000)
     for (let i = 0; i < 200 && link.status.state !== 'parked'; i++) {
       await clock.advance(10_000)
       if (link.status.state === 'live') api.webhook = 'https://other.example.test/'

@@ -189,6 +189,14 @@ describe('a probe', () => {
     ])
   })
 
+  it('tells nothing of an error that is older than the webhook', () => {
+    const on = steps['when it looked for the first time']!()
+    const trouble = { pending_update_count: 2, last_error_date: 7, last_error_message: 'Connection timed out' }
+    expect(on.tell(result('look', info(trouble)))).toEqual([['caughtUp']])
+    expect(on.tell(result('p', info(trouble)))).toEqual([])
+    expect(says(on.tell(result('p', info({ ...trouble, last_error_date: 8 }))))).toEqual(['impaired'])
+  })
+
   it('tells once that nothing gets through, and once that it does', () => {
     const on = steps['when it is live']!()
     const look = (more: object) => on.tell(result('p', info(more)))
