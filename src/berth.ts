@@ -41,6 +41,11 @@ export interface WebhookTerms extends BerthTerms {
    * holdfast/listen). One that is not is answered with HTTP 403.
    */
   verify(headers: CallerHeaders, body: Uint8Array): boolean
+  /**
+   * True while nothing more can be held: posts are answered with 503 and `Retry-After`, as while there is no transport, and a
+   * sender that keeps its events sends them again.
+   */
+  isFull?(): boolean
   /** A bigger body is refused. Default 1 MiB. */
   readonly bytesMax?: number
   /** A body that came before, within so many milliseconds, is answered and dropped. Default 600,000. */
@@ -53,7 +58,7 @@ export interface Listener {
   webSocket(terms: WebSocketTerms): Berth
   /**
    * A place at which a peer posts what happens: each body is a frame for `readAnswer` of kind `posted`. It is answered with
-   * 204 when the link has it, and with 503 while there is no transport of the link.
+   * 204 when the link has it, and with 503 while there is no transport of the link or `isFull` says so.
    */
   webhook(terms: WebhookTerms): Berth
   /** Where it listens now; 0 while it does not. */

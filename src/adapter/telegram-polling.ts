@@ -1,10 +1,20 @@
 /** One transport's talk with the Bot API: who we are, what is pending, and then one long poll after the other. */
 import type { Fault } from '../../machines/fault.ts'
-import { ask, readAnswer } from '../exchange.ts'
+import { readAnswer } from '../exchange.ts'
 import type { Cursor, Dialogue, Frame, Io, Verdict } from './adapter.ts'
 import { asObject } from './json.ts'
 import type { TelegramUpdate } from './telegram.ts'
-import { isWholeFrom, type Reply, readReply } from './telegram-reply.ts'
+import {
+  faultOfBot,
+  faultOfRefusal,
+  faultOfStranger,
+  isOfBot,
+  isUpdate,
+  isWholeFrom,
+  question,
+  type Refusal,
+  readReply,
+} from './telegram-reply.ts'
 
 export interface PollingRules {
   readonly allowedUpdates: readonly string[] | undefined
@@ -21,8 +31,6 @@ export interface PollingMemory {
   conflicts: number
 }
 
-/** For an answer that comes at once. */
-const ANSWER_MS = 10_000
 /** After an answer without news: a server that holds no polls is asked four times a second, not thousands of times. */
 const PAUSE_MS = 250
 /** While the user has not taken what there is. It is asked for sooner than that once he has. */
@@ -94,45 +102,39 @@ export class TelegramPolling implements Dialogue {
   }
 
   /** A probe is the heartbeat's affair, and the webhook's steps are a try. */
-  #unanswered(key: string, { code, detail }: Fault): Verdict {
-    if (isEssential(key)) this.#io.fail(code, detail === undefined ? {} : { detail })
+  #unanswered(key: string, fault: Fault): Verdict {
+    if (isEssential(key)) this.#fail(fault)
     return 'taken'
   }
 
   #stranger(key: string, status: number): Verdict {
-    const detail = `HTTP ${status}, and no answer of the Bot API`
-    if (isEssential(key)) this.#io.fail(status >= 500 ? 'peer-unavailable' : 'protocol-violated', { detail })
+    if (isEssential(key)) this.#fail(faultOfStranger(status))
     return 'malformed'
   }
 
+  #fail({ code, ...more }: Fault): void {
+    this.#io.fail(code, more)
+  }
+
   #answered(key: string, result: unknown): Verdict {
-    if (key === ME) return this.#recognized(asObject(result)?.id)
+    if (key === ME) return this.#recognized(result)
     if (key === POLL) return this.#updated(result)
     if (key === WEBHOOK) this.#seenWebhook(asObject(result)?.url)
     return 'taken'
   }
 
-  #refused(key: string, { code, account, retryAfterMs }: Reply & { ok: false }): Verdict {
-    const detail = { detail: account }
+  #refused(key: string, refusal: Refusal): Verdict {
     if (key === WEBHOOK || key === REMOVAL) return 'taken'
-    if (code === 401 || code === 404) this.#io.fail('credentials-rejected', detail)
-    else if (code === 429)
-      this.#io.fail('throttled', { ...detail, ...(retryAfterMs !== undefined && { retryAfterMs }) })
-    else if (!isEssential(key)) return 'taken'
-    else if (code === 409 && key === POLL) this.#conflicted(account)
-    else this.#io.fail(code >= 500 ? 'peer-unavailable' : 'protocol-violated', detail)
+    if (refusal.code === 409 && key === POLL) this.#conflicted(refusal.account)
+    else if (isEssential(key) || isOfBot(refusal)) this.#fail(faultOfRefusal(refusal))
     return 'taken'
   }
 
-  #recognized(id: unknown): Verdict {
-    if (id === this.#bot) {
-      this.#poll()
-      return 'taken'
-    }
-    const isBot = isWholeFrom(1, id)
-    const detail = isBot ? `the Bot API speaks for bot ${id}, not for ${this.#bot}` : 'getMe gave no id'
-    this.#io.fail(isBot ? 'credentials-rejected' : 'protocol-violated', { detail })
-    return isBot ? 'taken' : 'malformed'
+  #recognized(result: unknown): Verdict {
+    const fault = faultOfBot(result, this.#bot)
+    if (fault) this.#fail(fault)
+    else this.#poll()
+    return fault?.code === 'protocol-violated' ? 'malformed' : 'taken'
   }
 
   /** The first one asks what is pending, and is the proof that we may poll. */
@@ -235,23 +237,4 @@ export class TelegramPolling implements Dialogue {
 
 const isEssential = (key: string): boolean => key === ME || key === POLL
 
-const HEADERS = { 'Content-Type': 'application/json' }
-
-const question = (
-  key: string,
-  method: string,
-  params: object = {},
-  times: { withinMs?: number; afterMs?: number } = {},
-) =>
-  ask({
-    key,
-    method: 'POST',
-    path: method,
-    headers: HEADERS,
-    body: JSON.stringify(params),
-    withinMs: ANSWER_MS,
-    ...times,
-  })
-
-const areUpdates = (result: unknown): result is TelegramUpdate[] =>
-  Array.isArray(result) && result.every((update) => isWholeFrom(0, asObject(update)?.update_id))
+const areUpdates = (result: unknown): result is TelegramUpdate[] => Array.isArray(result) && result.every(isUpdate)

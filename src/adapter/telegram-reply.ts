@@ -1,5 +1,30 @@
-/** What the Bot API answers to every method: a result, or a refusal. */
+/** What the Bot API is asked, and what it answers to every method: a result, or a refusal. */
+import type { Fault } from '../../machines/fault.ts'
+import { ask, type Question } from '../exchange.ts'
+import type { Frame } from './adapter.ts'
 import { asObject, readObject } from './json.ts'
+import type { TelegramUpdate } from './telegram.ts'
+
+/** For an answer that comes at once. */
+const ANSWER_MS = 10_000
+const HEADERS = { 'Content-Type': 'application/json' }
+
+/** Asks for a method of the Bot API. */
+export const question = (
+  key: string,
+  method: string,
+  params: object = {},
+  more: Partial<Pick<Question, 'withinMs' | 'afterMs' | 'isGoodbye'>> = {},
+): Frame =>
+  ask({
+    key,
+    method: 'POST',
+    path: method,
+    headers: HEADERS,
+    body: JSON.stringify(params),
+    withinMs: ANSWER_MS,
+    ...more,
+  })
 
 export type Reply =
   | { readonly ok: true; readonly result: unknown }
@@ -24,6 +49,34 @@ export const readReply = (status: number, body: string): Reply | undefined => {
   const isWait = typeof seconds === 'number' && seconds > 0
   return { ok, code, account: `HTTP ${code}${said}`, ...(isWait && { retryAfterMs: seconds * 1_000 }) }
 }
+
+export type Refusal = Reply & { readonly ok: false }
+
+/** What a refusal means for the link. */
+export const faultOfRefusal = ({ code, account: detail, retryAfterMs }: Refusal): Fault => {
+  if (code === 401 || code === 404) return { code: 'credentials-rejected', detail }
+  if (code === 429) return { code: 'throttled', detail, ...(retryAfterMs !== undefined && { retryAfterMs }) }
+  return { code: code >= 500 ? 'peer-unavailable' : 'protocol-violated', detail }
+}
+
+/** Whether a refusal concerns the bot, whatever was asked. */
+export const isOfBot = ({ code }: Refusal): boolean => code === 401 || code === 404 || code === 429
+
+/** What it means that somebody else answered. */
+export const faultOfStranger = (status: number): Fault => ({
+  code: status >= 500 ? 'peer-unavailable' : 'protocol-violated',
+  detail: `HTTP ${status}, and no answer of the Bot API`,
+})
+
+/** What getMe says must be the bot that the link is for. */
+export const faultOfBot = (result: unknown, bot: number): Fault | undefined => {
+  const id = asObject(result)?.id
+  if (id === bot) return undefined
+  if (!isWholeFrom(1, id)) return { code: 'protocol-violated', detail: 'getMe gave no id' }
+  return { code: 'credentials-rejected', detail: `the Bot API speaks for bot ${id}, not for ${bot}` }
+}
+
+export const isUpdate = (value: unknown): value is TelegramUpdate => isWholeFrom(0, asObject(value)?.update_id)
 
 export const isWholeFrom = (min: number, value: unknown): value is number =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= min

@@ -1,10 +1,11 @@
 /**
- * Telegram's Bot API: updates come by long polls, calls go beside them. An update is gone at Telegram once a poll asks for
- * one behind it, so no poll asks for more than what the user has taken.
- * Facts: core.telegram.org/bots/api (getUpdates, Making requests); tdlib/telegram-bot-api, Client.cpp.
+ * Telegram's Bot API: updates come by long polls or by posts to a webhook, calls go beside them. An update is gone at
+ * Telegram once a poll asks for one behind it, so no poll asks for more than what the user has taken.
+ * Facts: core.telegram.org/bots/api (getUpdates, setWebhook, WebhookInfo, Making requests); tdlib/telegram-bot-api, Client.cpp.
  * docs/adapters/telegram.md says who sends what.
  */
 import { HoldfastError } from '../error.ts'
+import { secretsOfUrl } from '../secret.ts'
 import {
   type Adapter,
   checkTarget,
@@ -15,8 +16,12 @@ import {
   type Target,
 } from './adapter.ts'
 import { type Credential, credential, type Token, type TokenProvider } from './credential.ts'
+import { type TelegramWebhook, webhookBerth, webhookSetup } from './telegram-berth.ts'
 import { TelegramPolling } from './telegram-polling.ts'
+import { TelegramPosting } from './telegram-posting.ts'
 import { isWholeFrom, readReply } from './telegram-reply.ts'
+
+export type { TelegramWebhook } from './telegram-berth.ts'
 
 /** An update, as Telegram sent it: `message`, `callback_query` or another field says what it is. */
 export interface TelegramUpdate {
@@ -48,7 +53,12 @@ export interface TelegramOptions {
   readonly allowedUpdates?: readonly string[]
   /** Throws away what came before this process. Default false: it is delivered. */
   readonly dropPending?: boolean
-  /** Removes a webhook that is in the way. Default false: the link parks, because the webhook may be somebody's. */
+  /** Telegram posts the updates, and nothing is polled. Default: they are polled. */
+  readonly webhook?: TelegramWebhook
+  /**
+   * Removes a webhook that is in the way of polls; one of our own is removed when the link ends. Default false: the link
+   * parks, because the webhook may be somebody's, and one of our own stays for the next process.
+   */
   readonly deleteWebhook?: boolean
   /** So long a poll is held when there is nothing new, in whole seconds of milliseconds up to 50,000. Default 25,000. */
   readonly pollMs?: number
@@ -62,6 +72,7 @@ const KNOWN = [
   'botId',
   'allowedUpdates',
   'dropPending',
+  'webhook',
   'deleteWebhook',
   'pollMs',
   'overdueMs',
@@ -71,15 +82,17 @@ const KNOWN = [
 const PACE: PaceLimit = { count: 30, ms: 1_000 }
 const POLL_MAX_MS = 50_000
 
-export const telegram = (options: TelegramOptions): Adapter<TelegramUpdate, TelegramMessage, TelegramCalls> => {
+export type TelegramAdapter = Adapter<TelegramUpdate, TelegramMessage, TelegramCalls>
+
+/** Throws HoldfastError `bad-option` at once for options that cannot work. */
+export const telegram = (options: TelegramOptions): TelegramAdapter => {
   const given = options ?? {}
   checkOptions(given)
-  const { token, apiRoot = 'https://api.telegram.org', botId, allowedUpdates, dropPending = false } = given
-  const { deleteWebhook = false, pollMs = 25_000, overdueMs = 10_000 } = given
+  const { token, apiRoot = 'https://api.telegram.org', botId, webhook } = given
   const access = credential(token, 'telegram({ token })')
   if (access.latest !== undefined) checkBot(access.latest, botId)
-  const rules = { allowedUpdates, deleteWebhook, pollMs, overdueMs }
-  const memory = { drops: dropPending, conflicts: 0 }
+  const bot = () => botId ?? botOf(access.latest)
+  const way = webhook === undefined ? byPolls(given, bot) : byPosts(given, webhook, bot)
   const call = (method: string, params: object) => post(apiRoot, access, method, params)
   return {
     name: 'telegram',
@@ -87,18 +100,53 @@ export const telegram = (options: TelegramOptions): Adapter<TelegramUpdate, Tele
       const { token, ...expiry } = await access.get(context)
       checkBot(token, botId)
       const renewal = access.isRenewable ? { renewable: true } : {}
-      return { url: urlOf(apiRoot, token), secrets: [token], ...expiry, ...renewal }
+      const { secrets = [], ...more } = way.target
+      return { url: urlOf(apiRoot, token), secrets: [token, ...secrets], ...more, ...expiry, ...renewal }
     },
-    dialogue: (io) => new TelegramPolling(io, botId ?? botOf(access.latest), rules, memory),
+    dialogue: way.dialogue,
+    ...(way.arrivals$ && { arrivals$: way.arrivals$ }),
     encode: (message) => call('sendMessage', message),
     request: (method, params = {}) => call(method, params),
     pace: PACE,
   }
 }
 
+/** How updates come: what it adds to each target, and its dialogue. */
+interface Way extends Pick<TelegramAdapter, 'dialogue' | 'arrivals$'> {
+  readonly target: Pick<Target, 'posts' | 'secrets'>
+}
+
+const byPolls = (options: TelegramOptions, bot: () => number): Way => {
+  const { allowedUpdates, dropPending = false, deleteWebhook = false, pollMs = 25_000, overdueMs = 10_000 } = options
+  const rules = { allowedUpdates, deleteWebhook, pollMs, overdueMs }
+  const memory = { drops: dropPending, conflicts: 0 }
+  return { target: {}, dialogue: (io) => new TelegramPolling(io, bot(), rules, memory) }
+}
+
+const byPosts = (options: TelegramOptions, webhook: TelegramWebhook, bot: () => number): Way => {
+  const { apiRoot, allowedUpdates, dropPending = false, deleteWebhook = false } = options
+  const setup = webhookSetup(webhook, apiRoot !== undefined)
+  const rules = { ...setup, allowedUpdates, deleteWebhook }
+  const memory = {
+    drops: dropPending,
+    isTaking: false,
+    wasWelcomed: false,
+    recent: new Set<number>(),
+    conflicts: 0,
+    looksOurs: 0,
+    refusals: 0,
+  }
+  const { transport, arrivals$ } = webhookBerth(webhook, setup.secret, () => !memory.isTaking)
+  return {
+    target: { posts: transport, secrets: [setup.secret, ...secretsOfUrl(setup.url)] },
+    dialogue: (io) => new TelegramPosting(io, bot(), rules, memory),
+    arrivals$,
+  }
+}
+
 const checkOptions = (options: TelegramOptions): void => {
   refuseUnknown(options, KNOWN, 'options of telegram()')
-  const { apiRoot, botId, allowedUpdates, dropPending, deleteWebhook, pollMs, overdueMs } = options
+  const { apiRoot, botId, allowedUpdates, dropPending, deleteWebhook, pollMs, overdueMs, webhook } = options
   const check = (name: string, value: unknown, isRight: boolean, wants: string) => {
     if (value === undefined || isRight) return
     throw new HoldfastError('bad-option', `telegram({ ${name} }) is ${describe(value)}; it must be ${wants}.`)
@@ -109,6 +157,8 @@ const checkOptions = (options: TelegramOptions): void => {
   check('allowedUpdates', allowedUpdates, areNames, 'a list of names such as "message"')
   for (const [name, value] of Object.entries({ dropPending, deleteWebhook }))
     check(name, value, typeof value === 'boolean', 'true or false')
+  for (const [name, value] of Object.entries({ pollMs, overdueMs }))
+    check(name, value, webhook === undefined, 'left out, because there is a webhook and nothing is polled')
   const areSeconds = isWholeFrom(1_000, pollMs) && pollMs <= POLL_MAX_MS && pollMs % 1_000 === 0
   check('pollMs', pollMs, areSeconds, 'whole seconds in milliseconds, from 1000 to 50000')
   check('overdueMs', overdueMs, isWholeFrom(1, overdueMs), 'a whole number of milliseconds from 1')

@@ -42,7 +42,20 @@ export class WebhookBerth implements Berth, Moored {
   }
 
   get isReady(): boolean {
+    return this.#isOpen && !this.#isFull
+  }
+
+  get #isOpen(): boolean {
     return this.#visit?.isOpen === true
+  }
+
+  /** An adapter may be somebody else's: one that throws takes nothing. */
+  get #isFull(): boolean {
+    try {
+      return this.terms.isFull?.() === true
+    } catch {
+      return true
+    }
   }
 
   readonly transport: OpenTransport = (listener) => {
@@ -67,7 +80,7 @@ export class WebhookBerth implements Berth, Moored {
   }
 
   fail(fault: Fault): void {
-    if (!this.isReady) this.#visit?.lose(fault)
+    if (!this.#isOpen) this.#visit?.lose(fault)
   }
 
   close(): void {
@@ -77,11 +90,10 @@ export class WebhookBerth implements Berth, Moored {
   /** Hands a post on; undefined if it was taken, now or when it came before. */
   take(headers: WebhookHeaders, bytes: Buffer): Refusal | undefined {
     if (!this.#isSigned(headers, bytes)) return UNSIGNED
-    const visit = this.#visit
-    if (!visit?.isOpen) return NOT_READY
+    if (!this.isReady) return NOT_READY
     const digest = createHash('sha256').update(bytes).digest('base64url')
     if (this.#recent.hadOrAdds(digest)) return undefined
-    visit.hear(writeAnswer({ key: this.terms.path ?? '/', kind: 'posted', body: bytes.toString('utf8') }))
+    this.#visit?.hear(writeAnswer({ key: this.terms.path ?? '/', kind: 'posted', body: bytes.toString('utf8') }))
     return undefined
   }
 

@@ -1,7 +1,9 @@
 /** A Bot API in virtual time: answers come as frames, as those of the HTTP transport do, and nothing is opened. */
+import type { Target } from '../../src/adapter/adapter.ts'
 import type { Clock, Timer } from '../../src/clock.ts'
 import { type Answer, readQuestion, writeAnswer } from '../../src/exchange.ts'
 import type { LinkOptions } from '../../src/options.ts'
+import { joined } from '../../src/transport/joined.ts'
 import type { OpenTransport } from '../../src/transport/transport.ts'
 import type { BotApi } from '../peers/bot-api.ts'
 
@@ -17,9 +19,9 @@ export interface BotApiNetwork {
 export const botApiTransport = (api: BotApi, clock: Clock): BotApiNetwork => {
   let opened = 0
   let open = 0
-  const transport = ({ target }: { target: { url: string } }): OpenTransport => {
+  const transport = ({ target }: { target: Pick<Target, 'url' | 'posts'> }): OpenTransport => {
     const token = /\/bot([^/]+)\/$/.exec(target.url)?.[1] ?? ''
-    return (listener) => {
+    const asking: OpenTransport = (listener) => {
       opened++
       open++
       let isOver = false
@@ -61,7 +63,9 @@ export const botApiTransport = (api: BotApi, clock: Clock): BotApiNetwork => {
           send: take,
           ping: () => expectNoPing(),
           bufferedBytes: () => 0,
-          close: () => later(0, () => listener.lost({ code: 'closed-by-peer' }, { code: 1000, reason: '' })),
+          // a goodbye is answered first
+          close: () =>
+            later(3 * LATENCY_MS, () => listener.lost({ code: 'closed-by-peer' }, { code: 1000, reason: '' })),
         })
       })
       return () => {
@@ -71,6 +75,7 @@ export const botApiTransport = (api: BotApi, clock: Clock): BotApiNetwork => {
         for (const end of asked.values()) end()
       }
     }
+    return target.posts ? joined(asking, target.posts) : asking
   }
   return {
     transport,

@@ -108,6 +108,30 @@ describe('a post', () => {
     expect(transport.heard).toHaveLength(2)
   })
 
+  it('that comes while no more can be held is answered with 503 unread, and is heard when it comes again', async () => {
+    let isFull: () => boolean = () => true
+    const { transport, url } = await hook({ isFull: () => isFull() })
+    const refusing: (() => boolean)[] = [
+      () => true,
+      () => {
+        throw new Error('a bug of the adapter')
+      },
+    ]
+    for (const each of refusing) {
+      isFull = each
+      const answer = await post(url, event)
+      expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '5'])
+    }
+    // it became full while the body was on its way
+    let asked = 0
+    isFull = () => ++asked > 1
+    expect((await post(url, event)).status).toBe(503)
+    expect(transport.heard).toEqual([])
+    isFull = () => false
+    expect((await post(url, event)).status).toBe(204)
+    expect(transport.heard).toHaveLength(1)
+  })
+
   it('that comes while there is no transport is answered with 503, and is heard when it comes again', async () => {
     const { berth, transport, url } = await hook()
     transport.end()

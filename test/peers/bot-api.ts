@@ -1,6 +1,6 @@
 /**
  * A Bot API such as Telegram's: updates with numbers, long polls of which a new one ends the old one, webhooks that forbid
- * polls, and whatever a test wants broken. It has no sockets: `serveBotApi` puts it on a port, `botApiTransport` of
+ * polls and to which it posts, one update after the other, and whatever a test wants broken. It has no sockets: `serveBotApi` puts it on a port, `botApiTransport` of
  * test/adapter into virtual time. What it does is held against a real client by the oracle test.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
@@ -28,6 +28,15 @@ export interface Update {
   readonly message: { readonly text: string; readonly chat: { readonly id: number }; readonly [field: string]: unknown }
 }
 
+/** A webhook as it was set. */
+export interface Hook {
+  readonly url: string
+  readonly secret_token?: string
+}
+
+/** How a post ended: with an HTTP status, or with words because there was none. */
+export type Posted = number | string
+
 type Tell = (answer: Answer | 'half') => void
 
 interface Poller {
@@ -37,6 +46,8 @@ interface Poller {
 }
 
 export const TOKEN = '4711:canary-0123456789'
+/** After a post that failed. */
+const REPOST_MS = 5_000
 /** It tells of a conflict at once, or so long after the last time. */
 const CONFLICT_MS = 3_000
 
@@ -68,13 +79,19 @@ export class BotApi {
   /** The id that getMe gives. */
   botId: number
   webhook = ''
-  /** Updates that no poll has confirmed. */
+  /** How a post goes out; without it nothing is posted. */
+  post: ((hook: Hook, body: string) => Posted | Promise<Posted>) | undefined
+  /** What became of the latest post that failed. */
+  failed: { readonly last_error_date?: number; readonly last_error_message?: string } = {}
+  /** Updates that no poll has confirmed, and no post has brought. */
   pending: Update[] = []
   readonly #clock: Clock
   readonly #mishaps: { readonly method: string; readonly mishap: Mishap }[] = []
   readonly #always = new Map<string, Mishap>()
   #poller: Poller | undefined
   #nextId: number
+  #hook: Hook = { url: '' }
+  #isPosting = false
   #conflictAt = Number.NEGATIVE_INFINITY
 
   constructor({
@@ -121,6 +138,7 @@ export class BotApi {
     const update = { update_id, message }
     this.pending.push(update)
     this.#feed()
+    void this.#post()
     return update
   }
 
@@ -154,7 +172,8 @@ export class BotApi {
   #answer(method: string, params: Readonly<Record<string, unknown>>, tell: Tell): () => void {
     if (method === 'getUpdates') return this.#poll(params, tell)
     if (method === 'getMe') tell(result({ id: this.botId, is_bot: true, first_name: 'Bot', username: 'a_bot' }))
-    else if (method === 'getWebhookInfo') tell(result({ url: this.webhook, pending_update_count: this.pending.length }))
+    else if (method === 'getWebhookInfo')
+      tell(result({ url: this.webhook, pending_update_count: this.pending.length, ...this.failed }))
     else if (method === 'getUserProfilePhotos') tell(result({ total_count: 0, photos: [] }))
     else if (method === 'sendMessage') {
       this.sent.push({ chat_id: params.chat_id, text: params.text })
@@ -162,10 +181,38 @@ export class BotApi {
         result({ message_id: this.sent.length, chat: { id: params.chat_id }, date: 1_767_225_600, text: params.text }),
       )
     } else {
-      if (method === 'setWebhook' || method === 'deleteWebhook') this.webhook = String(params.url ?? '')
+      if (method === 'setWebhook' || method === 'deleteWebhook') this.#setHook(params)
       tell(result(true))
     }
     return () => undefined
+  }
+
+  #setHook({ url = '', secret_token, drop_pending_updates }: Readonly<Record<string, unknown>>): void {
+    this.webhook = String(url)
+    this.#hook = { url: this.webhook, ...(secret_token !== undefined && { secret_token: String(secret_token) }) }
+    if (drop_pending_updates === true) this.pending = []
+    void this.#post()
+  }
+
+  /** The oldest first, and it again until it was taken. */
+  async #post(): Promise<void> {
+    const [update] = this.pending
+    if (this.#isPosting || this.webhook === '' || !update || !this.post) return
+    this.#isPosting = true
+    const posted = await this.post(this.#hook, JSON.stringify(update))
+    const isTaken = typeof posted === 'number' && posted >= 200 && posted < 300
+    if (isTaken) this.pending = this.pending.filter((other) => other !== update)
+    else {
+      const said = typeof posted === 'number' ? `Wrong response from the webhook: ${posted}` : posted
+      this.failed = { last_error_date: Math.floor(this.#clock.wall() / 1_000), last_error_message: said }
+    }
+    this.#clock.setTimeout(
+      () => {
+        this.#isPosting = false
+        void this.#post()
+      },
+      isTaken ? 0 : REPOST_MS,
+    )
   }
 
   /** A new poll ends the old one, and what is below its offset is forgotten. */
