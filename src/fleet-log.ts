@@ -103,7 +103,9 @@ class AdapterLog {
     return !this.#only.outage && this.#ports.clock.now() - this.#troubledAt > DAY_MS
   }
 
+  /** One link has no company to wait for. */
   #hold(): void {
+    if (this.#followed < 2) return
     const { clock } = this.#ports
     clock.clearTimeout(this.#holding)
     this.#holding = clock.setTimeout(() => this.#release(), COMPANY_WITHIN_MS)
