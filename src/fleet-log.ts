@@ -31,6 +31,9 @@ export class FleetLog {
   }
 }
 
+/** So many lines that a link wrote alone are among the ten of the day for all: one that wrote more must not silence them. */
+const OWN_MAX = 6
+
 /** Of the links of one adapter. */
 class AdapterLog {
   readonly #ports: IncidentLogPorts
@@ -39,8 +42,8 @@ class AdapterLog {
   #troubledAt = 0
   #held: Line[] = []
   #holding: Timer | undefined
-  /** What was written last of the only one. */
-  #last: { readonly at: number; readonly level: Line['level'] } | undefined
+  /** What was written last of the only one, the oldest first. */
+  #written: { readonly at: number; readonly level: Line['level'] }[] = []
   /** There while several are, or were, in trouble. */
   #incidents: IncidentLog | undefined
   #followed = 0
@@ -124,7 +127,7 @@ class AdapterLog {
   }
 
   #pass(line: Line): void {
-    this.#last = { at: this.#ports.clock.now(), level: line.level }
+    this.#written = [...this.#written.slice(1 - OWN_MAX), { at: this.#ports.clock.now(), level: line.level }]
     this.#ports.write(line)
   }
 
@@ -135,10 +138,11 @@ class AdapterLog {
     if (isNew) this.#held = this.#held.slice(0, this.#held.findLastIndex(({ level }) => level === 'info') + 1)
     this.#release()
     const log = new IncidentLog(this.#ports)
-    const last = this.#last
+    const last = this.#written.at(-1)
     const isTold = only.outage !== null && last !== undefined && last.level !== 'info'
-    if (last && isTold && !isNew) log.wrote(last.at, only)
-    else if (last && this.#ports.clock.now() - last.at < DAY_MS) log.wrote(last.at)
+    const now = this.#ports.clock.now()
+    for (const { at } of this.#written) if (now - at <= DAY_MS) log.wrote(at)
+    if (isTold && !isNew) log.told(only, last.at)
     if (only.outage && (isNew || !isTold)) log.fell(only)
     return log
   }
@@ -147,7 +151,7 @@ class AdapterLog {
     this.#incidents?.close()
     this.#incidents = undefined
     this.#only = undefined
-    this.#last = undefined
+    this.#written = []
   }
 
   #left(link: Member): void {

@@ -72,10 +72,15 @@ export class IncidentLog {
     return isQuiet && this.#ports.clock.now() - this.#troubledAt > DAY_MS
   }
 
-  /** A line that somebody else wrote; `member` if it told of an outage of this one that lasts. */
-  wrote(at: number, member?: Member): void {
+  /** A line that a link wrote by itself. */
+  wrote(at: number): void {
     this.#lines.push(at)
-    if (member?.outage) this.#opened(this.#incidentOf([fallen(member, member.outage, at)], isParked(member), at))
+  }
+
+  /** The outage that it is in was told then. */
+  told(member: Member, at: number): void {
+    const { outage } = member
+    if (outage) this.#opened(this.#incidentOf([fallen(member, outage, at)], isParked(member), at))
   }
 
   fell(member: Member): void {

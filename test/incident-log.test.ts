@@ -292,12 +292,15 @@ describe('1,000 links and any number of faults', () => {
     end()
   })
 
-  it('all of them falling is told, whatever few of them did before on that day', () => {
+  it.each([
+    [600, MINUTE_MS / 2],
+    [30, 15 * MINUTE_MS],
+  ])('all of them falling is told, whatever few of them did before on that day (%i times, %i ms)', (times, outMs) => {
     const { clock, links, lines, written, end } = world()
-    for (let minute = 0; minute < 600; minute++) {
-      const { fall, recover } = links[minute % 50]!
-      fall(CODES[minute % CODES.length]!)
-      clock.advanceSync(30 * SECOND_MS)
+    for (let count = 0; count < times; count++) {
+      const { fall, recover } = links[count % 50]!
+      fall(CODES[count % CODES.length]!)
+      clock.advanceSync(outMs)
       recover()
       clock.advanceSync(30 * SECOND_MS)
     }
