@@ -1,11 +1,14 @@
 /** Many links under their ids. A link that has stopped, however it came to that, has left. */
 import { type Observable, Subject } from 'rxjs'
 import { type Adapter, type Calls, describe, refuseUnknown } from './adapter/adapter.ts'
+import { realClock } from './clock.ts'
 import { HoldfastError, textOf } from './error.ts'
+import { FleetLog } from './fleet-log.ts'
 import { guarded } from './guarded.ts'
 import { connect, type Link } from './link.ts'
 import { openTrace, type TraceFile } from './observe/trace-file.ts'
 import { checkTelling, type LinkOptions } from './options.ts'
+import type { Line, Logger } from './outage-log.ts'
 
 export interface FleetOptions {
   /**
@@ -13,9 +16,14 @@ export interface FleetOptions {
    * HOLDFAST_TRACE names, if it is set; false for none.
    */
   readonly trace?: string | false
-  /** For every link that has none of its own; see the options of a link. */
+  /**
+   * For every link that has none of its own. Links of one adapter that fall together are one line, and one more when the
+   * last of them is back: ten lines a day at most, however many there are. One that falls alone is told of as any link.
+   */
   readonly logger?: LinkOptions['logger']
+  /** For every link that has none of its own; see the options of a link. */
   readonly logLanguage?: LinkOptions['logLanguage']
+  /** The same. It is called for each link. */
   readonly onParked?: LinkOptions['onParked']
 }
 
@@ -64,17 +72,28 @@ const traceOfEnvironment = (): TraceFile | undefined => {
   }
 }
 
+const logOf = (logger: Logger): FleetLog => {
+  const lines$ = new Subject<Line>()
+  const careful$ = guarded(lines$, (error) =>
+    process.emitWarning(`The option "logger" of fleet() threw ${textOf(error)}.`, 'HoldfastWarning'),
+  )
+  careful$.subscribe(({ level, text }) => logger[level](text))
+  return new FleetLog((line) => lines$.next(line))
+}
+
 class RunningFleet implements Fleet {
   readonly changes$: Observable<FleetChange>
   readonly #changes$ = new Subject<FleetChange>()
   readonly #links = new Map<string, Link>()
   readonly #trace: TraceFile | undefined
-  readonly #forLinks: LinkOptions
+  readonly #forLinks: Omit<LinkOptions, 'logger'>
+  readonly #log: FleetLog | undefined
   #stopped: Promise<void> | undefined
 
-  constructor(trace: TraceFile | undefined, forLinks: LinkOptions) {
+  constructor(trace: TraceFile | undefined, { logger, ...forLinks }: LinkOptions) {
     this.#trace = trace
     this.#forLinks = forLinks
+    this.#log = logger && logOf(logger)
     this.changes$ = guarded(this.#changes$, (error) =>
       process.emitWarning(`A listener of changes$ threw ${textOf(error)}.`, 'HoldfastWarning'),
     )
@@ -94,9 +113,14 @@ class RunningFleet implements Fleet {
     const held = link as Link
     this.#links.set(id, held)
     this.#trace?.follow(held)
+    if (!options?.logger) this.#follow(held, options)
     this.#changes$.next({ kind: 'added', link: held })
     link.state$.subscribe({ complete: () => this.#left(held) })
     return link
+  }
+
+  #follow(link: Link, { clock = realClock, logLanguage = this.#forLinks.logLanguage ?? 'en' }: LinkOptions): void {
+    this.#log?.follow(link, clock, logLanguage)
   }
 
   /** Four random digits, as a link alone has them, would meet again among a few hundred. */

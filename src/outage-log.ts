@@ -27,9 +27,9 @@ export interface Line {
 /** How long nothing more is said of what was said already: the first time, the second, and from then on. */
 const SAY_AGAIN_AFTER_MS = [600_000, 7_200_000, 86_400_000] as const
 /** So long live that what comes then is another story. */
-const STEADY_AFTER_MS = 600_000
+export const STEADY_AFTER_MS = 600_000
 
-const sayAgainAfterMs = (times: number): number =>
+export const sayAgainAfterMs = (times: number): number =>
   SAY_AGAIN_AFTER_MS[Math.min(times, SAY_AGAIN_AFTER_MS.length - 1)] as number
 
 /** Outages that follow each other closely. */

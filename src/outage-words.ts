@@ -43,17 +43,17 @@ export const durationText = (ms: number, language: Language): string => {
 }
 
 /** `21 × refused, 2 × dropped`: the codes are what the documents list. */
-const countsOf = (counts: Outage['faults']): string =>
+export const countsOf = (counts: Outage['faults']): string =>
   (Object.entries(counts) as [FaultCode, number][]).map(([code, count]) => `${count} × ${code}`).join(', ')
 
 /** What happened, without the advice: it is over. */
-const causeOf = ({ code, detail }: Fault, language: Language): string => {
+export const causeOf = ({ code, detail }: Fault, language: Language): string => {
   const because = faults[code].because[language]
   if (detail === undefined) return because
   return language === 'zh' ? `${because}（${detail}）` : `${because} (${detail})`
 }
 
-const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`
+export const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`
 
 const english: OutageWords = {
   began: ({ latest }, status, now, untold) => {

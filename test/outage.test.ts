@@ -229,7 +229,7 @@ describe('a fleet', () => {
       onParked: () => parked.push('its own'),
       logLanguage: 'en',
     })
-    await clock.advance(100)
+    await clock.advance(1_100)
     expect(parked.sort()).toEqual(['first', 'its own'])
     expect(lines.sort()).toEqual([expect.stringMatching(/^first 已停放/), expect.stringMatching(/^second is parked/)])
     await held.stop({ drainMs: 0 })

@@ -26,7 +26,8 @@ const USAGE = `holdfast keeps a chat bot's connection held.
   holdfast lab [fault …] [--once] [--json]     break a peer in nine ways and watch a bot survive
   holdfast hold onebot <ws-url> [options]      hold a OneBot v11 implementation (NapCat, Lagrange …)
   holdfast hold satori <ws-url> [options]      hold a Satori server
-  holdfast record onebot|satori <ws-url> --to FILE [options]
+  holdfast hold maim <ws-url> [options]        hold MaiBot's core, as a bridge to it does
+  holdfast record onebot|satori|maim <ws-url> --to FILE [options]
                                                the same, and write a trace to the file
   holdfast replay <file> [options]             print a trace as it happened
   holdfast top <inspector-url> [options]       many links in the terminal, the worst first; q ends it
@@ -41,6 +42,7 @@ const USAGE = `holdfast keeps a chat bot's connection held.
 Options
   --token-env NAME   take the access token from this environment variable
   --adapter NAME     doctor: shake hands as this adapter does: ${adapterNames.join(' or ')}
+  --platform NAME    maim: whom a bridge brings messages from (default: hold and record qq, doctor holdfast-doctor)
   --proxy URL|none   doctor: go through this proxy (http, https, socks5), or through none; without it
                      HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY decide
   --machine NAME     diagram: ${machineNames.join(' or ')} (default: ${machineNames[0]})
@@ -77,6 +79,7 @@ const readArguments = () => {
         lang: { type: 'string' },
         id: { type: 'string' },
         adapter: { type: 'string' },
+        platform: { type: 'string' },
         proxy: { type: 'string' },
         machine: { type: 'string' },
         format: { type: 'string' },
@@ -141,8 +144,10 @@ const runHold = async ([protocol, url]: string[], values: Values, language: Lang
   if (url === undefined) throw new UsageError(`Say where the peer is, such as ws://127.0.0.1:3001/.`)
   const token = tokenFrom(values['token-env'])
   const { id, json, trace } = values
+  const platform = platformFrom(values.platform, protocol)
   const inspect = portFrom(values.inspect)
-  await hold({ protocol, url, token, id, json, language, inspect, trace }, process.stdout, painter(process.stdout))
+  const options = { protocol, url, token, platform, id, json, language, inspect, trace }
+  await hold(options, process.stdout, painter(process.stdout))
   return EXIT.well
 }
 
@@ -185,7 +190,9 @@ const runDoctor = async ([url, ...rest]: string[], values: Values, language: Lan
   }
   const token = tokenFrom(values['token-env'])
   const proxy = proxyFrom(values.proxy)
-  const code = await doctor({ url, adapter, token, proxy, json, language }, process.stdout, painter(process.stdout))
+  const platform = platformFrom(values.platform, adapter)
+  const options = { url, adapter, token, platform, proxy, json, language }
+  const code = await doctor(options, process.stdout, painter(process.stdout))
   // a lookup that the system does not answer cannot be cancelled, and would keep a finished report waiting for it
   return leave(code)
 }
@@ -249,6 +256,11 @@ const tokenFrom = (name: string | undefined): string | undefined => {
   const token = process.env[name]
   if (!token) throw new UsageError(`--token-env ${name}: there is no such environment variable, or it is empty.`)
   return token
+}
+
+const platformFrom = (asked: string | undefined, adapter: string | undefined): string | undefined => {
+  if (asked === undefined || (adapter === 'maim' && asked !== '')) return asked
+  throw new UsageError('--platform goes with maim, and is a name such as qq.')
 }
 
 const proxyFrom = (asked: string | undefined): string | false | undefined => {

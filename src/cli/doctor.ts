@@ -12,6 +12,7 @@ export interface DoctorOptions {
   readonly url: string
   readonly adapter: AdapterName | undefined
   readonly token: string | undefined
+  readonly platform: string | undefined
   /** As of a link. */
   readonly proxy: string | false | undefined
   readonly json: boolean
@@ -20,11 +21,12 @@ export interface DoctorOptions {
 
 /** Resolves to the exit code. Rejects with HoldfastError on a wrong URL, token or proxy. */
 export const doctor = async (options: DoctorOptions, out: NodeJS.WriteStream, paint: Paint): Promise<ExitCode> => {
-  const { url, adapter, token, proxy, json, language } = options
+  const { url, adapter, token, platform, proxy, json, language } = options
   const say = (text: string) => out.write(`${text}\n`)
   const report = await examine(url, {
     ...(adapter && { adapter }),
     ...(token !== undefined && { token: secret(token) }),
+    ...(platform !== undefined && { platform }),
     ...(proxy !== undefined && { proxy }),
     ...(!json && { onLayer: (layer, soFar) => say(layerText(layer, soFar, language, paint)) }),
   })

@@ -1,4 +1,5 @@
 /** `holdfast hold`: holds a real peer until Ctrl-C, and shows what happens to it. */
+import { maim } from '../adapter/maim.ts'
 import { onebot } from '../adapter/onebot.ts'
 import { satori } from '../adapter/satori.ts'
 import type { Language } from '../explain.ts'
@@ -8,13 +9,15 @@ import { inspect } from '../observe/inspect/index.ts'
 import { secret } from '../secret.ts'
 import { type Paint, transitionLine } from './print.ts'
 
-export const protocols = ['onebot', 'satori'] as const
+export const protocols = ['onebot', 'satori', 'maim'] as const
 export type Protocol = (typeof protocols)[number]
 
 export interface HoldOptions {
   readonly protocol: Protocol
   readonly url: string
   readonly token: string | undefined
+  /** Of `maim`: whom a bridge brings messages from. */
+  readonly platform: string | undefined
   readonly id: string | undefined
   /** Open an inspector on this port; 0 for any. */
   readonly inspect: number | undefined
@@ -58,9 +61,10 @@ const INSPECTOR = { en: 'Inspector:', zh: '检查器：' } as const
 const startInspector = (held: Fleet, port: number | undefined) =>
   port === undefined ? undefined : inspect(held, { port, control: true })
 
-const start = (held: Fleet, { protocol, url, token, id }: HoldOptions): Link => {
+const start = (held: Fleet, { protocol, url, token, platform = 'qq', id }: HoldOptions): Link => {
   const named = id === undefined ? {} : { id }
   const hidden = token === undefined ? undefined : secret(token)
+  if (protocol === 'maim') return held.add(maim({ url, platform, ...(hidden && { token: hidden }) }), named) as Link
   if (protocol === 'satori') return held.add(satori({ url, ...(hidden && { token: hidden }) }), named) as Link
   return held.add(onebot({ url, ...(hidden && { accessToken: hidden }) }), named) as Link
 }

@@ -8,7 +8,7 @@ import { type Clock, realClock } from '../clock.ts'
 import { type Address, hostOf, isSecure, type Lookup, lookupBySystem, portOf } from '../net/resolve.ts'
 import { checkProxy } from '../options.ts'
 import { publicUrl, reveal, type Scrub, type Secret, scrubber, secret, secretsOfUrl } from '../secret.ts'
-import { type AdapterName, knownAdapter, makeAdapter } from './adapters.ts'
+import { type AdapterName, type Answer, knownAdapter, makeAdapter } from './adapters.ts'
 import { Board } from './board.ts'
 import { type Diagnosis, diagnose, type ExitCode } from './diagnose.ts'
 import { compareDialers } from './dialers.ts'
@@ -27,6 +27,8 @@ export interface ExamineOptions {
   /** Shake hands as this adapter does, and measure its own heartbeats. */
   readonly adapter?: AdapterName
   readonly token?: string | Secret
+  /** Of the adapter `maim`. */
+  readonly platform?: string
   /** As of a link. */
   readonly proxy?: string | false
   readonly lookup?: Lookup
@@ -69,7 +71,7 @@ interface Patient {
   /** Why the proxy that the environment names cannot be used. */
   readonly proxyTrouble: string | undefined
   readonly proxyOption: string | false | undefined
-  readonly adapter: { readonly adapter: Adapter; readonly namesProbe: boolean } | undefined
+  readonly adapter: { readonly adapter: Adapter; readonly answer: Answer } | undefined
   readonly headers: Readonly<Record<string, string>>
   readonly tls: Target['tls']
   readonly scrub: Scrub
@@ -83,7 +85,7 @@ const admit = (url: string, options: ExamineOptions): Patient => {
   checkTarget({ url: String(url).replace(/^http/i, 'ws') }, 'doctor')
   const token = options.token === undefined ? undefined : secret(checkToken(options.token, 'the token of doctor'))
   const known = name === undefined ? undefined : knownAdapter(name)
-  const adapter = name === undefined ? undefined : makeAdapter(name, url, token, tls)
+  const adapter = name === undefined ? undefined : makeAdapter(name, url, token, tls, options.platform)
   const found = findProxy(url, proxyOption)
   const isTrouble = found !== undefined && 'why' in found
   const proxy = isTrouble ? undefined : found
@@ -94,7 +96,7 @@ const admit = (url: string, options: ExamineOptions): Patient => {
     way: { url, lookup: askedOnce(lookup), proxy, time },
     proxyTrouble: isTrouble ? found.why : undefined,
     proxyOption,
-    adapter: adapter && known ? { adapter, namesProbe: known.namesProbe } : undefined,
+    adapter: adapter && known ? { adapter, answer: known.answer } : undefined,
     headers: token && (known?.showsTokenAtUpgrade ?? true) ? { Authorization: `Bearer ${reveal(token)}` } : {},
     tls,
     scrub: scrubber(secrets),

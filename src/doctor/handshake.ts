@@ -7,6 +7,7 @@ import type { Adapter, Io } from '../adapter/adapter.ts'
 import type { LinkStatus } from '../explain.ts'
 import { connect, type Link } from '../link.ts'
 import type { Lookup } from '../net/resolve.ts'
+import type { Answer } from './adapters.ts'
 import { BEATS, BETWEEN_BEATS_MS, type HeartbeatsLayer } from './heartbeats.ts'
 import { LATE, type Time } from './time.ts'
 
@@ -22,7 +23,7 @@ export interface HandshakeLayer {
 
 export interface Held {
   readonly adapter: Adapter
-  readonly namesProbe: boolean
+  readonly answer: Answer
   readonly lookup: Lookup
   readonly proxy: string | false | undefined
   readonly time: Time
@@ -39,11 +40,11 @@ const LOST: ReadonlySet<LinkStatus['state']> = new Set(['backoff', 'parked', 'st
 
 /** The heartbeats come only if there was a welcome. */
 export const hold = async (
-  { adapter, namesProbe, lookup, proxy, time }: Held,
+  { adapter, answer, lookup, proxy, time }: Held,
   tell: (layer: HandshakeLayer | HeartbeatsLayer) => void,
 ): Promise<void> => {
   const startedAt = time.now()
-  const beats = new Beats(time, namesProbe)
+  const beats = new Beats(time, answer)
   const link = connect(beats.listenTo(adapter), {
     id: 'doctor',
     clock: time.clock,
@@ -73,7 +74,7 @@ const watch = async (link: Link, beats: Beats, time: Time): Promise<HeartbeatsLa
     name: 'heartbeats',
     ok: roundTripsMs.length > 0 && !LOST.has(state),
     ms: time.since(startedAt),
-    kind: 'probe',
+    kind: beats.kind,
     roundTripsMs: roundTripsMs.slice(0, BEATS),
     unanswered: Math.max(0, BEATS - roundTripsMs.length),
     fault: LOST.has(state) || state === 'degraded.impaired' ? fault : null,
@@ -96,24 +97,57 @@ const settled = async (
   return status === LATE ? undefined : status
 }
 
-/** Round trips of the adapter's probes, heard between the link and its adapter. */
+const PING = 'ping'
+
+/** Round trips of the adapter's probes, or of pings, heard between the link and its adapter. */
 class Beats {
   readonly roundTripsMs: number[] = []
   readonly enough: Promise<void>
   readonly #time: Time
-  readonly #namesProbe: boolean
+  readonly #answer: Answer
   #asked: { readonly key: string; readonly at: number } | undefined
   #tell: () => void = () => undefined
 
-  constructor(time: Time, namesProbe: boolean) {
+  constructor(time: Time, answer: Answer) {
     this.#time = time
-    this.#namesProbe = namesProbe
+    this.#answer = answer
     this.enough = new Promise((resolve) => {
       this.#tell = resolve
     })
   }
 
+  get kind(): HeartbeatsLayer['kind'] {
+    return this.#answer === 'pong' ? 'ping' : 'probe'
+  }
+
   listenTo(adapter: Adapter): Adapter {
+    return this.#answer === 'pong' ? this.#pinging(adapter) : this.#probing(adapter)
+  }
+
+  /** What has no probe of its own is pinged, one answer after another. */
+  #pinging(adapter: Adapter): Adapter {
+    return {
+      ...adapter,
+      dialogue: (io) => {
+        const ask = () => {
+          this.#asked = { key: PING, at: this.#time.now() }
+          io.ping()
+        }
+        const welcome: typeof io.welcome = (options) => {
+          io.welcome(options)
+          ask()
+        }
+        const dialogue = adapter.dialogue({ ...io, welcome })
+        const pong = () => {
+          if (this.#heard(PING)) this.#time.clock.setTimeout(ask, BETWEEN_BEATS_MS)
+          dialogue.pong?.()
+        }
+        return { ...dialogue, pong }
+      },
+    }
+  }
+
+  #probing(adapter: Adapter): Adapter {
     return {
       ...adapter,
       probe: (key) => {
@@ -141,7 +175,7 @@ class Beats {
           ...dialogue,
           frame: (frame) => {
             const verdict = dialogue.frame(frame)
-            if (verdict === 'taken' && !this.#namesProbe) this.#answered(this.#asked?.key, io)
+            if (verdict === 'taken' && this.#answer === 'any') this.#answered(this.#asked?.key, io)
             return verdict
           },
         }
@@ -150,11 +184,17 @@ class Beats {
   }
 
   #answered(key: string | undefined, io: Io<unknown>): void {
-    if (this.#asked === undefined || this.#asked.key !== key) return
+    // the heartbeat looks at its time again when it has read this answer, and not when it would have missed it
+    if (this.#heard(key)) this.#time.clock.setTimeout(() => io.heartbeat({}), 0)
+  }
+
+  /** Whether it was an answer, and more are wanted. */
+  #heard(key: string | undefined): boolean {
+    if (this.#asked === undefined || this.#asked.key !== key) return false
     this.roundTripsMs.push(this.#time.since(this.#asked.at))
     this.#asked = undefined
-    if (this.roundTripsMs.length >= BEATS) this.#tell()
-    // the heartbeat looks at its time again when it has read this answer, and not when it would have missed it
-    else this.#time.clock.setTimeout(() => io.heartbeat({}), 0)
+    if (this.roundTripsMs.length < BEATS) return true
+    this.#tell()
+    return false
   }
 }

@@ -70,6 +70,7 @@ describe.concurrent('exit codes', () => {
     ['a port out of range', ['ws://127.0.0.1:70000/pass-w0rd']],
     ['an adapter that there is not', ['ws://127.0.0.1:1/', '--adapter', 'irc']],
     ['a URL that is not of the adapter', ['ws://127.0.0.1:1/pass-w0rd', '--adapter', 'satori']],
+    ['a platform for an adapter that has none', ['ws://127.0.0.1:1/', '--adapter', 'onebot', '--platform', 'qq']],
     ['an empty token', ['ws://127.0.0.1:1/', '--token-env', 'EMPTY']],
     ['a proxy of a kind that there is not', ['ws://127.0.0.1:1/', '--proxy', 'socks4://us3r:pass-w0rd@127.0.0.1:1']],
     ['a proxy without a host', ['ws://127.0.0.1:1/', '--proxy', 'http://']],

@@ -79,3 +79,14 @@ export const satoriServer = async (token: string): Promise<number> => {
   })
   return listen(http)
 }
+
+/** MaiBot's core, as far as its door: it lets everybody in, and closes at once on those without the token. */
+export const maimCore = async (token: string): Promise<{ url: string; platforms: unknown[] }> => {
+  const http = createHttpServer()
+  const platforms: unknown[] = []
+  new WebSocketServer({ server: http, path: '/ws' }).on('connection', (socket, { headers }) => {
+    if (headers.authorization !== token) socket.close(1008, '无效的令牌')
+    else platforms.push(headers.platform)
+  })
+  return { url: `ws://127.0.0.1:${await listen(http)}/ws`, platforms }
+}

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Lookup } from '../../src/net/resolve.ts'
 import { startOnebotPeer } from '../../src/testing/onebot-peer.ts'
 import { type FaultServer, faultServer, refusingPort } from '../lab/loopback.ts'
-import { connectProxy, endAll, satoriServer } from './equipment.ts'
+import { connectProxy, endAll, maimCore, satoriServer } from './equipment.ts'
 import { failedAt, hasty, look } from './look.ts'
 
 let faults: FaultServer
@@ -78,6 +78,18 @@ describe.concurrent('the handshake of an adapter', () => {
     expect([good.exitCode, good.known.handshake?.state]).toEqual([0, 'live'])
     expect(good.known.heartbeats?.roundTripsMs).toHaveLength(3)
     const bad = await look(url, { adapter: 'satori', token: 'another-t0ken' })
+    expect(bad.known.handshake).toMatchObject({ ok: false, fault: { code: 'credentials-rejected' } })
+  })
+
+  test("MaiBot's core: three pings, and under a platform that no bridge has unless one is named", async () => {
+    const { url, platforms } = await maimCore(TOKEN)
+    const good = await look(url, { adapter: 'maim', token: TOKEN })
+    expect([good.exitCode, good.known.handshake?.state]).toEqual([0, 'live'])
+    expect(good.known.heartbeats).toMatchObject({ ok: true, kind: 'ping', unanswered: 0 })
+    expect(good.known.heartbeats?.roundTripsMs).toHaveLength(3)
+    await look(url, { adapter: 'maim', token: TOKEN, platform: 'qq' })
+    expect(platforms).toEqual(['holdfast-doctor', 'qq'])
+    const bad = await look(url, { adapter: 'maim', token: 'another-t0ken' })
     expect(bad.known.handshake).toMatchObject({ ok: false, fault: { code: 'credentials-rejected' } })
   })
 })
