@@ -86,7 +86,7 @@ export interface LinkOptions {
    * `via: 'fallback'` in the receipt; what it does not take waits on. It gets no message that may have arrived already.
    */
   readonly fallback?: FallbackOptions
-  /** A transport of your own, for tests and other pipes. Default: WebSocket. */
+  /** A transport of your own, for tests and other pipes. Default: what the target asks for. */
   readonly transport?: (endpoint: Endpoint) => OpenTransport
 }
 
