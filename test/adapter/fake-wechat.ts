@@ -63,7 +63,12 @@ export class FakeWeb {
     const inMs = isQuiet ? LONG_POLL_MS : api === 'login' && !fault ? (this.scansAfterMs ?? 1e9) : LATENCY_MS
     return new Promise((resolve, reject) => {
       if (reply === 'silence') return
+      const cancel = () => {
+        this.clock.clearTimeout(timer)
+        reject(Object.assign(new Error('canceled'), { code: 'ERR_CANCELED' }))
+      }
       const timer = this.clock.setTimeout(() => {
+        signal?.removeEventListener('abort', cancel)
         if (isQuiet && this.fault(api, this.count(api)) !== undefined) return
         if (reply instanceof Error) return reject(reply)
         const { data, status = 200 } = reply
@@ -71,10 +76,7 @@ export class FakeWeb {
         if (status === 200) resolve({ data, status })
         else reject(Object.assign(new Error(`status ${status}`), { response: { data, status } }))
       }, inMs)
-      signal?.addEventListener('abort', () => {
-        this.clock.clearTimeout(timer)
-        reject(Object.assign(new Error('canceled'), { code: 'ERR_CANCELED' }))
-      })
+      signal?.addEventListener('abort', cancel)
     })
   }
 
