@@ -4,11 +4,11 @@
  */
 import type { Clock, Timer } from './clock.ts'
 import type { Language } from './explain.ts'
-import type { Member } from './incident.ts'
-import { COMPANY_WITHIN_MS, DAY_MS, IncidentLog, type IncidentLogPorts } from './incident-log.ts'
 import type { Link } from './link.ts'
-import type { OutageNotice } from './outage.ts'
-import { type Line, OutageLog } from './outage-log.ts'
+import type { Member } from './outage/incident.ts'
+import { COMPANY_WITHIN_MS, DAY_MS, IncidentLog, type IncidentLogPorts } from './outage/incident-log.ts'
+import type { OutageNotice } from './outage/outage.ts'
+import { type Line, OutageLog } from './outage/outage-log.ts'
 
 export type Followed = Pick<Link, 'id' | 'adapterName' | 'status' | 'outage' | 'outages$'>
 

@@ -8,7 +8,7 @@ import { guarded } from './guarded.ts'
 import { connect, type Link } from './link.ts'
 import { openTrace, type TraceFile } from './observe/trace-file.ts'
 import { checkTelling, type LinkOptions } from './options.ts'
-import type { Line, Logger } from './outage-log.ts'
+import type { Line, Logger } from './outage/outage-log.ts'
 
 export interface FleetOptions {
   /**

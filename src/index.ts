@@ -44,10 +44,10 @@ export { readTraceFile, type Tracing, traceTo } from './observe/trace.ts'
 export type { TraceOptions } from './observe/trace-file.ts'
 export { readTrace, type Trace, type TraceHeader, type TraceNotice } from './observe/trace-format.ts'
 export type { Deadlines, LinkOptions } from './options.ts'
-export type { Outage, OutageNotice } from './outage.ts'
-export type { Logger } from './outage-log.ts'
+export type { Outage, OutageNotice } from './outage/outage.ts'
+export type { Logger } from './outage/outage-log.ts'
+export type { OnParked, ParkedNotice } from './outage/parked.ts'
 export type { FallbackOptions, Fate, Handed, SettledMessage } from './outbox/outbox.ts'
-export type { OnParked, ParkedNotice } from './parked.ts'
 export { Secret, secret } from './secret.ts'
 export {
   type RunningService,

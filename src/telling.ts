@@ -3,9 +3,9 @@ import { type Observable, Subject } from 'rxjs'
 import type { LinkStatus } from './explain.ts'
 import type { ListenerErrors } from './guarded.ts'
 import type { CheckedOptions } from './options.ts'
-import type { OutageWatch } from './outage.ts'
-import { type Line, OutageLog } from './outage-log.ts'
-import { parkedNotice } from './parked.ts'
+import type { OutageWatch } from './outage/outage.ts'
+import { type Line, OutageLog } from './outage/outage-log.ts'
+import { parkedNotice } from './outage/parked.ts'
 
 /** The link as it is told of. */
 export interface Subjects {

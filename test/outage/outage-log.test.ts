@@ -1,8 +1,8 @@
 /** What a link writes to a log: few lines, and all of it in them. */
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import type { FaultCode } from '../machines/fault.ts'
-import type { Logger } from '../src/outage-log.ts'
-import { type Rig, type RigOptions, rig } from './small-talk.ts'
+import type { FaultCode } from '../../machines/fault.ts'
+import type { Logger } from '../../src/outage/outage-log.ts'
+import { type Rig, type RigOptions, rig } from '../small-talk.ts'
 
 const LINES_MAX = 10
 const ERRORS = 1_328

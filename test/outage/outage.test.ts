@@ -1,12 +1,12 @@
 /** Outages as a link tells of them: when they begin, what is counted, how they end. And the call when a person is needed. */
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import type { FaultCode } from '../machines/fault.ts'
-import { fleet } from '../src/fleet.ts'
-import type { OutageNotice } from '../src/outage.ts'
-import type { ParkedNotice } from '../src/parked.ts'
-import { FakeNetwork } from '../src/testing/fake-network.ts'
-import { heapClock } from '../src/testing/heap-clock.ts'
-import { politePeer, type Rig, type RigOptions, rig, smallTalk } from './small-talk.ts'
+import type { FaultCode } from '../../machines/fault.ts'
+import { fleet } from '../../src/fleet.ts'
+import type { OutageNotice } from '../../src/outage/outage.ts'
+import type { ParkedNotice } from '../../src/outage/parked.ts'
+import { FakeNetwork } from '../../src/testing/fake-network.ts'
+import { heapClock } from '../../src/testing/heap-clock.ts'
+import { politePeer, type Rig, type RigOptions, rig, smallTalk } from '../small-talk.ts'
 
 const world = (options: RigOptions = {}) => {
   const made = rig(options)

@@ -1,7 +1,7 @@
 /** The one call when a link is parked: a person is needed, and nobody looks. */
-import type { Fault, Text } from '../machines/fault.ts'
-import { faults } from '../machines/fault.ts'
-import { explain, type LinkStatus } from './explain.ts'
+import type { Fault, Text } from '../../machines/fault.ts'
+import { faults } from '../../machines/fault.ts'
+import { explain, type LinkStatus } from '../explain.ts'
 
 export interface ParkedNotice {
   /** The link. */

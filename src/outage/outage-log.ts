@@ -3,9 +3,9 @@
  * hours and then each day, however many faults there are. A link that is live for moments only, and lost for the same cause
  * again and again, is told of at the same pace: what is not told is counted.
  */
-import type { FaultCode } from '../machines/fault.ts'
-import type { Clock, Timer } from './clock.ts'
-import type { Language, LinkStatus } from './explain.ts'
+import type { FaultCode } from '../../machines/fault.ts'
+import type { Clock, Timer } from '../clock.ts'
+import type { Language, LinkStatus } from '../explain.ts'
 import type { Outage, OutageNotice } from './outage.ts'
 import { type OutageWords, outageWords, type Untold } from './outage-words.ts'
 

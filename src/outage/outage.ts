@@ -3,11 +3,11 @@
  * and nothing else; whatever it finds changes nothing for the link.
  */
 import { type Observable, Subject } from 'rxjs'
-import type { Fault, FaultCode } from '../machines/fault.ts'
-import type { StateName } from '../machines/link.ts'
-import type { Clock } from './clock.ts'
-import type { LinkStatus } from './explain.ts'
-import { scrubber } from './secret.ts'
+import type { Fault, FaultCode } from '../../machines/fault.ts'
+import type { StateName } from '../../machines/link.ts'
+import type { Clock } from '../clock.ts'
+import type { LinkStatus } from '../explain.ts'
+import { scrubber } from '../secret.ts'
 
 /** Plain data, as it was when it was given. */
 export interface Outage {

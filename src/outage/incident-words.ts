@@ -1,6 +1,6 @@
 /** Incidents of many links in sentences, in English and Chinese: one line each. */
-import { sentence } from './error.ts'
-import type { Language } from './explain.ts'
+import { sentence } from '../error.ts'
+import type { Language } from '../explain.ts'
 import type { ShownIncident } from './incident.ts'
 import { causeOf, countsOf, durationText, plural, type Untold } from './outage-words.ts'
 

@@ -3,9 +3,9 @@
  * incident and one line, and its end is another; who falls later of the same fault joins it. What comes after that is
  * told at the pace of a single link's outages, and what is not told is counted.
  */
-import type { FaultCode } from '../machines/fault.ts'
-import type { Clock, Timer } from './clock.ts'
-import type { Language } from './explain.ts'
+import type { FaultCode } from '../../machines/fault.ts'
+import type { Clock, Timer } from '../clock.ts'
+import type { Language } from '../explain.ts'
 import { Incident, isParked, type Member } from './incident.ts'
 import { type IncidentWords, incidentWords } from './incident-words.ts'
 import type { Outage } from './outage.ts'

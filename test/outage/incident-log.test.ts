@@ -1,15 +1,15 @@
 /** What a fleet writes to a log: as of a link alone if one is in trouble, and a line for all of them if many are. */
 import { Subject } from 'rxjs'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import type { Fault, FaultCode } from '../machines/fault.ts'
-import type { LinkStatus } from '../src/explain.ts'
-import { fleet } from '../src/fleet.ts'
-import { FleetLog } from '../src/fleet-log.ts'
-import { OutageWatch } from '../src/outage.ts'
-import type { Logger } from '../src/outage-log.ts'
-import { FakeNetwork, type FakeTransport } from '../src/testing/fake-network.ts'
-import { type HeapClock, heapClock } from '../src/testing/heap-clock.ts'
-import { politePeer, rig, smallTalk } from './small-talk.ts'
+import type { Fault, FaultCode } from '../../machines/fault.ts'
+import type { LinkStatus } from '../../src/explain.ts'
+import { fleet } from '../../src/fleet.ts'
+import { FleetLog } from '../../src/fleet-log.ts'
+import { OutageWatch } from '../../src/outage/outage.ts'
+import type { Logger } from '../../src/outage/outage-log.ts'
+import { FakeNetwork, type FakeTransport } from '../../src/testing/fake-network.ts'
+import { type HeapClock, heapClock } from '../../src/testing/heap-clock.ts'
+import { politePeer, rig, smallTalk } from '../small-talk.ts'
 
 const LINKS = 1_000
 const LINES_MAX = 10

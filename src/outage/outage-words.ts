@@ -1,7 +1,7 @@
 /** Outages in sentences, in English and Chinese: one line each. */
-import { type Fault, type FaultCode, faults } from '../machines/fault.ts'
-import { sentence } from './error.ts'
-import { explain, type Language, type LinkStatus } from './explain.ts'
+import { type Fault, type FaultCode, faults } from '../../machines/fault.ts'
+import { sentence } from '../error.ts'
+import { explain, type Language, type LinkStatus } from '../explain.ts'
 import type { Outage } from './outage.ts'
 
 /** Outages that were not told one by one. */

@@ -2,8 +2,8 @@
  * Outages of many links that are told as one: from the line that tells of them until the last of these links is back.
  * A link that is put on hold, stopped or parked meanwhile is not waited for.
  */
-import type { Fault, FaultCode } from '../machines/fault.ts'
-import type { LinkStatus } from './explain.ts'
+import type { Fault, FaultCode } from '../../machines/fault.ts'
+import type { LinkStatus } from '../explain.ts'
 import type { Outage } from './outage.ts'
 
 /** A link, as much of it as is told. */
