@@ -18,9 +18,9 @@ import {
 } from './adapter.ts'
 import { type Credential, credential, type Token, type TokenProvider } from './credential.ts'
 import { asObject, type JsonObject, readObject } from './json.ts'
-import { type SatoriLogin, SatoriLogins } from './satori-logins.ts'
+import { type SatoriLogin, SatoriLogins } from './satori/logins.ts'
 
-export type { SatoriLogin, SatoriLoginStatus } from './satori-logins.ts'
+export type { SatoriLogin, SatoriLoginStatus } from './satori/logins.ts'
 
 /** The body of an EVENT, as the server sent it. */
 export interface SatoriEvent {

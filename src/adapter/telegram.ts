@@ -16,12 +16,12 @@ import {
   type Target,
 } from './adapter.ts'
 import { type Credential, credential, type Token, type TokenProvider } from './credential.ts'
-import { type TelegramWebhook, webhookBerth, webhookSetup } from './telegram-berth.ts'
-import { TelegramPolling } from './telegram-polling.ts'
-import { TelegramPosting } from './telegram-posting.ts'
-import { isWholeFrom, readReply } from './telegram-reply.ts'
+import { type TelegramWebhook, webhookBerth, webhookSetup } from './telegram/berth.ts'
+import { TelegramPolling } from './telegram/polling.ts'
+import { TelegramPosting } from './telegram/posting.ts'
+import { isWholeFrom, readReply } from './telegram/reply.ts'
 
-export type { TelegramWebhook } from './telegram-berth.ts'
+export type { TelegramWebhook } from './telegram/berth.ts'
 
 /** An update, as Telegram sent it: `message`, `callback_query` or another field says what it is. */
 export interface TelegramUpdate {

@@ -9,9 +9,9 @@ import type { ClientListener } from '../generation.ts'
 import { type Adapter, describe, refuseUnknown } from './adapter.ts'
 import { checkTime, client, refusal } from './client.ts'
 import { asObject } from './json.ts'
-import { ODD_MAX, WechatAccount } from './wechat-account.ts'
-import { retcodeOf, type Step } from './wechat-web.ts'
-import { isWechat4u, overhear, silence, type Wechat4u } from './wechat4u.ts'
+import { ODD_MAX, WechatAccount } from './wechat/account.ts'
+import { retcodeOf, type Step } from './wechat/web.ts'
+import { isWechat4u, overhear, silence, type Wechat4u } from './wechat/wechat4u.ts'
 
 /** A message as the client made it. */
 export type WechatMessage = Readonly<Record<string, unknown>>

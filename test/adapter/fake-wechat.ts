@@ -3,9 +3,9 @@
  * retries, restarts and logouts included, so that a test sees whether they are kept from beginning.
  */
 import { EventEmitter } from 'node:events'
+import type { Step } from '../../src/adapter/wechat/web.ts'
 import type { WechatOptions } from '../../src/adapter/wechat.ts'
 import { wechat } from '../../src/adapter/wechat.ts'
-import type { Step } from '../../src/adapter/wechat-web.ts'
 import { connect, type Link } from '../../src/link.ts'
 import type { LinkOptions } from '../../src/options.ts'
 import { type HeapClock, heapClock } from '../../src/testing/heap-clock.ts'

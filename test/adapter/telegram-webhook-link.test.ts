@@ -1,7 +1,7 @@
 /** Links to which Telegram posts, in virtual time: what is set, what is taken, and how it is noticed that no post comes. */
 import { afterEach, describe, expect, it } from 'vitest'
+import type { TelegramWebhook } from '../../src/adapter/telegram/berth.ts'
 import { type TelegramOptions, type TelegramUpdate, telegram } from '../../src/adapter/telegram.ts'
-import type { TelegramWebhook } from '../../src/adapter/telegram-berth.ts'
 import { connect } from '../../src/link.ts'
 import type { LinkOptions } from '../../src/options.ts'
 import { memoryStore } from '../../src/store.ts'

@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { ruleOn, type Step } from '../../src/adapter/wechat/web.ts'
 import { type WechatOptions, wechat } from '../../src/adapter/wechat.ts'
-import { ruleOn, type Step } from '../../src/adapter/wechat-web.ts'
 import { hostileFrames, hostileValue } from './fake-io.ts'
 import { type Api, networkError, script, wechatRig } from './fake-wechat.ts'
 

@@ -4,8 +4,8 @@
  * prints is a thing that happened; {"start": name} and {"stop": name} on its input are orders for one bot.
  */
 import { createRequire } from 'node:module'
+import type { Wechat4u } from '../../src/adapter/wechat/wechat4u.ts'
 import { wechat } from '../../src/adapter/wechat.ts'
-import type { Wechat4u } from '../../src/adapter/wechat4u.ts'
 import { connect } from '../../src/link.ts'
 import { argument, obey, print } from '../lab/programs/program.ts'
 

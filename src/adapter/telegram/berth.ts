@@ -1,10 +1,10 @@
 /** Where Telegram posts to: the options of a webhook, and its place at the listener. */
 import { randomBytes } from 'node:crypto'
-import type { Berth, CallerHeaders, Listener } from '../berth.ts'
-import { HoldfastError } from '../error.ts'
-import { reveal, type Secret, tokenCheck } from '../secret.ts'
-import { checkTarget, describe, refuseUnknown } from './adapter.ts'
-import { isWholeFrom } from './telegram-reply.ts'
+import type { Berth, CallerHeaders, Listener } from '../../berth.ts'
+import { HoldfastError } from '../../error.ts'
+import { reveal, type Secret, tokenCheck } from '../../secret.ts'
+import { checkTarget, describe, refuseUnknown } from '../adapter.ts'
+import { isWholeFrom } from './reply.ts'
 
 export interface TelegramWebhook {
   /** Where the posts arrive, behind your proxy: `listener({ port })` of holdfast/listen. Many bots can share one. */

@@ -1,9 +1,9 @@
 /** What the Bot API is asked, and what it answers to every method: a result, or a refusal. */
-import type { Fault } from '../../machines/fault.ts'
-import { ask, type Question } from '../exchange.ts'
-import type { Frame } from './adapter.ts'
-import { asObject, readObject } from './json.ts'
-import type { TelegramUpdate } from './telegram.ts'
+import type { Fault } from '../../../machines/fault.ts'
+import { ask, type Question } from '../../exchange.ts'
+import type { Frame } from '../adapter.ts'
+import { asObject, readObject } from '../json.ts'
+import type { TelegramUpdate } from '../telegram.ts'
 
 /** For an answer that comes at once. */
 const ANSWER_MS = 10_000

@@ -1,9 +1,9 @@
 /** One transport's talk with the Bot API: who we are, what is pending, and then one long poll after the other. */
-import type { Fault } from '../../machines/fault.ts'
-import { readAnswer } from '../exchange.ts'
-import type { Cursor, Dialogue, Frame, Io, Verdict } from './adapter.ts'
-import { asObject } from './json.ts'
-import type { TelegramUpdate } from './telegram.ts'
+import type { Fault } from '../../../machines/fault.ts'
+import { readAnswer } from '../../exchange.ts'
+import type { Cursor, Dialogue, Frame, Io, Verdict } from '../adapter.ts'
+import { asObject } from '../json.ts'
+import type { TelegramUpdate } from '../telegram.ts'
 import {
   faultOfBot,
   faultOfRefusal,
@@ -14,7 +14,7 @@ import {
   question,
   type Refusal,
   readReply,
-} from './telegram-reply.ts'
+} from './reply.ts'
 
 export interface PollingRules {
   readonly allowedUpdates: readonly string[] | undefined

@@ -2,11 +2,11 @@
  * What is known of a WeChat account over the generations of its client: its login, the codes that wait for a person, and
  * what WeChat's answers mean for it. It decides by numbers; texts are for people.
  */
-import type { Fault } from '../../machines/fault.ts'
-import type { Clock } from '../clock.ts'
-import type { ClientListener } from '../generation.ts'
-import { asObject } from './json.ts'
-import { type Ruling, retcodeOf, ruleOnCode, type Step } from './wechat-web.ts'
+import type { Fault } from '../../../machines/fault.ts'
+import type { Clock } from '../../clock.ts'
+import type { ClientListener } from '../../generation.ts'
+import { asObject } from '../json.ts'
+import { type Ruling, retcodeOf, ruleOnCode, type Step } from './web.ts'
 import { isWechat4u, type Wechat4u } from './wechat4u.ts'
 
 export interface AccountOptions {

@@ -3,8 +3,8 @@
  * the answer. One that ends the generation is never answered: so none of wechat4u's own retries, restarts and logouts
  * begins, and the session at WeChat lives on for the next generation.
  */
-import { asObject } from './json.ts'
-import { type Ruling, ruleOn, type Step } from './wechat-web.ts'
+import { asObject } from '../json.ts'
+import { type Ruling, ruleOn, type Step } from './web.ts'
 
 /** What is used of a wechat4u object. */
 export interface Wechat4u {

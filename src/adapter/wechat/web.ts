@@ -2,7 +2,7 @@
  * What WeChat's web protocol answers, read strictly. wechat4u evaluates whatever comes, takes a page of HTML for "all is
  * well" and compares "1101" with 1101 (incident 4); here an answer is of the protocol or it is not, and codes are numbers.
  */
-import { asObject } from './json.ts'
+import { asObject } from '../json.ts'
 
 /** The requests that a login and its upkeep consist of. All others are single operations. */
 export type Step = 'jslogin' | 'login' | 'redirect' | 'init' | 'synccheck' | 'sync'

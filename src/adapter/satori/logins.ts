@@ -1,8 +1,8 @@
 /** The accounts behind one Satori server: each comes, goes and reconnects by itself, on the same socket. */
 import { BehaviorSubject, type Observable } from 'rxjs'
-import { textOf } from '../error.ts'
-import { guarded } from '../guarded.ts'
-import { asObject, type JsonObject } from './json.ts'
+import { textOf } from '../../error.ts'
+import { guarded } from '../../guarded.ts'
+import { asObject, type JsonObject } from '../json.ts'
 
 /** In the order of the protocol's numbers. */
 const STATUSES = ['offline', 'online', 'connect', 'disconnect', 'reconnect'] as const

@@ -2,12 +2,12 @@
  * One transport's talk with the Bot API while Telegram posts the updates: who we are, where to post, and then whether the
  * webhook is still ours and whether Telegram gets through to it. Posts alone do not tell: none may come for a day.
  */
-import type { Fault } from '../../machines/fault.ts'
-import { readAnswer } from '../exchange.ts'
-import type { Cursor, Dialogue, Frame, Io, Verdict } from './adapter.ts'
-import { asObject, type JsonObject, readObject } from './json.ts'
-import type { TelegramUpdate } from './telegram.ts'
-import type { WebhookSetup } from './telegram-berth.ts'
+import type { Fault } from '../../../machines/fault.ts'
+import { readAnswer } from '../../exchange.ts'
+import type { Cursor, Dialogue, Frame, Io, Verdict } from '../adapter.ts'
+import { asObject, type JsonObject, readObject } from '../json.ts'
+import type { TelegramUpdate } from '../telegram.ts'
+import type { WebhookSetup } from './berth.ts'
 import {
   faultOfBot,
   faultOfRefusal,
@@ -18,7 +18,7 @@ import {
   question,
   type Refusal,
   readReply,
-} from './telegram-reply.ts'
+} from './reply.ts'
 
 export interface PostingRules extends WebhookSetup {
   readonly allowedUpdates: readonly string[] | undefined
