@@ -29,8 +29,11 @@ const title = hasEtcd ? 'etcd' : 'etcd (left out: there is none here, package et
     await etcd.ask('kv/put', { key: encode('bots/b'), value: encode('ws://10.0.0.2:80') })
     await until(() => expect(output).toContain('"bots/b":"ws://10.0.0.2:80"'))
     const lease = await etcd.holder('bots/a')
+    const before = output.length
     await etcd.ask('lease/revoke', { ID: lease! })
     await until(async () => expect([undefined, lease]).not.toContain(await etcd.holder('bots/a')))
+    // until it is live there is nobody to say goodbye to
+    await until(() => expect(output.slice(before)).toContain('is live'))
     bot.kill('SIGTERM')
     await until(() => expect(bot.exitCode ?? bot.signalCode).not.toBeNull())
     expect(await etcd.holder('bots/a')).toBeUndefined()
