@@ -190,17 +190,21 @@ export class Run {
     const { status } = this.#actor?.getSnapshot() ?? {}
     if (status === 'active') this.#actor?.send(event)
     // an actor that failed cannot be resumed, only made anew
-    else if (status === 'error' && event.type === 'operator.stop') this.#end()
+    else if (status === 'error' && (event.type === 'operator.stop' || event.type === 'lease.lost')) this.#end(event)
     else if (status === 'error') this.begin()
   }
 
-  #end(): void {
+  #end(event: LinkEvent): void {
     this.#hints.unsubscribe()
     this.#seat.moved('stopped', undefined)
     const from = this.#state
     this.#state = 'stopped'
-    const context: LinkContext = { id: this.#link.options.id, spent: nothingSpent, fault: null }
-    this.#step({ event: { type: 'operator.stop' }, from, to: 'stopped', context, delayMs: undefined })
+    const context: LinkContext = {
+      id: this.#link.options.id,
+      spent: nothingSpent,
+      fault: 'fault' in event ? event.fault : null,
+    }
+    this.#step({ event, from, to: 'stopped', context, delayMs: undefined })
   }
 }
 

@@ -166,10 +166,11 @@ const initialOf = (from: Point, to: Point): string =>
 
 /** Orders that hold in every state would cross every other line: they are told beside the picture. */
 const everywhereOf = (chart: Chart, edges: readonly Edge[], { x, y, width, height }: Box): string => {
+  const column = Math.floor((width - 14) / edges.length)
   const rows = edges.map((edge, index) => {
-    const words = `${labelLines(edge).join(' ')} → ${leafOf(edge.to)}`
+    const words = `${labelLines(edge).join(', ')} → ${leafOf(edge.to)}`
     const title = `<title>${xml(titleOf({ ...edge, from: chart.id }))}</title>`
-    return `<g id="${edgeId(chart.id, edge.to)}" class="edge">${title}<text x="${x + 14 + index * 200}" y="${y + 44}" class="label start">${xml(words)}</text></g>`
+    return `<g id="${edgeId(chart.id, edge.to)}" class="edge">${title}<text x="${x + 14 + index * column}" y="${y + 44}" class="label start">${xml(words)}</text></g>`
   })
   return `<g class="aside"><rect x="${x}" y="${y}" width="${width}" height="${height}" rx="8"/><text x="${x + 14}" y="${y + 23}" class="small">In every state that has no arrow of its own for it</text>${rows.join('')}</g>`
 }
