@@ -153,7 +153,11 @@ export const beTenant = (ports: Ports): Observable<LeaseEvent> =>
     try {
       const link = checkLink(ports.options.link(tenure), tenure)
       ports.link = link
-      subscriber.add(link.state$.subscribe({ complete: () => subscriber.next({ type: 'link.ended' }) }))
+      const ended = () => {
+        // one that was cut has not ended by itself
+        if (tenure.leftMs > 0) subscriber.next({ type: 'link.ended' })
+      }
+      subscriber.add(link.state$.subscribe({ complete: ended }))
     } catch (error) {
       const fault = { code: 'link-failed', detail: scrubber([])(textOf(error)) } as const
       subscriber.next({ type: 'link.failed', fault })
@@ -279,16 +283,17 @@ const inTime = <T>(
   const withinMs = (ttlMs - marginMs) / ATTEMPTS
   const late = new AbortController()
   return new Promise<T>((resolve, reject) => {
+    const settle = () => {
+      clock.clearTimeout(timer)
+      signal.removeEventListener('abort', giveUp)
+    }
     const giveUp = () => {
+      settle()
       late.abort()
       reject(new Error(`no answer within ${Math.round(withinMs)} ms`))
     }
     const timer = clock.setTimeout(giveUp, withinMs)
     signal.addEventListener('abort', giveUp, { once: true })
-    const settle = () => {
-      clock.clearTimeout(timer)
-      signal.removeEventListener('abort', giveUp)
-    }
     ask(late.signal).then(resolve, reject).finally(settle)
   })
 }
@@ -297,6 +302,10 @@ const inTime = <T>(
 const pause = (clock: Clock, ms: number, signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
     if (signal.aborted) return
-    const timer = clock.setTimeout(resolve, ms)
-    signal.addEventListener('abort', () => clock.clearTimeout(timer), { once: true })
+    const callOff = () => clock.clearTimeout(timer)
+    const timer = clock.setTimeout(() => {
+      signal.removeEventListener('abort', callOff)
+      resolve()
+    }, ms)
+    signal.addEventListener('abort', callOff, { once: true })
   })
