@@ -69,6 +69,7 @@ const layers = [
   'adapter',
   'net',
   'transport',
+  'lease',
   'heartbeat',
   'deaf',
   'awake',
