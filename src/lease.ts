@@ -1,4 +1,5 @@
 /** `holdfast/lease`: who of a fleet of processes owns a link. */
+export { type EtcdLeaseStoreOptions, etcdLeaseStore } from './lease/etcd.ts'
 export {
   type NatsBucket,
   type NatsBucketStatus,

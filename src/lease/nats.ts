@@ -2,44 +2,19 @@
  * Leases in a bucket of NATS KV: a stream that keeps the latest message of each subject, and writes one only if the
  * latest is still the one that was read. Facts: docs.nats.io, "Key/Value Store"; what nats-server 2.9.10 was seen to do.
  */
-import { Subject, takeUntil } from 'rxjs'
+import { ReplaySubject, takeUntil } from 'rxjs'
 import { describe, refuseUnknown } from '../adapter/adapter.ts'
 import { type Clock, realClock } from '../clock.ts'
 import { HoldfastError, isHoldfastError } from '../error.ts'
 import { scrubber } from '../secret.ts'
 import { changesOf, hintsFor } from './hints.ts'
+import { judge, makeBucket, type NatsBucket } from './nats/bucket.ts'
+import { type NatsConnection, Presence } from './nats/presence.ts'
 import { Questions } from './questions.ts'
 import { checkKey, type LeaseStore } from './store.ts'
 
-/** What is known here of a connection of `@nats-io/transport-node`, or of any other of `@nats-io/nats-core`. */
-export interface NatsConnection {
-  isClosed(): boolean
-  request(subject: string): Promise<{ readonly subject: string }>
-}
-
-/** What is used of a bucket of `@nats-io/kv`. */
-export interface NatsBucket {
-  get(key: string): Promise<NatsEntry | null>
-  put(key: string, value: string, options: { previousSeq: number }): Promise<number>
-  watch(options: { include: 'updates'; headers_only: true }): Promise<AsyncIterable<NatsEntry> & { stop(): void }>
-  status(): Promise<NatsBucketStatus>
-}
-
-export interface NatsEntry {
-  readonly key: string
-  readonly revision: number
-  readonly operation: 'PUT' | 'DEL' | 'PURGE'
-  string(): string
-}
-
-export interface NatsBucketStatus {
-  readonly bucket: string
-  readonly storage: string
-  /** Milliseconds; 0 for ever. */
-  readonly ttl: number
-  readonly replicas: number
-  readonly streamInfo: { readonly cluster?: { readonly name?: string } }
-}
+export type { NatsBucket, NatsBucketStatus, NatsEntry } from './nats/bucket.ts'
+export type { NatsConnection }
 
 export interface NatsLeaseStoreOptions {
   /** The bucket that has the records, made if there is none. Default: `holdfast`. */
@@ -62,19 +37,25 @@ export const natsLeaseStore = (connection: NatsConnection, options: NatsLeaseSto
   checkOptions(connection, options)
   const { bucket: name = 'holdfast', replicas, kv, clock = realClock } = options
   const questions = new Questions(kv ? 'The NATS bucket' : `The NATS bucket ${name}`, clock, scrubber([]))
-  const closed = new Subject<void>()
+  const closed = new ReplaySubject<void>(1)
   let opened: Promise<NatsBucket> | undefined
   let hasWarned = false
+  const presence = new Presence(connection, () => {
+    opened = undefined
+    questions.fail('the connection to NATS was lost')
+  })
 
   const open = async (): Promise<NatsBucket> => {
-    const bucket = kv ?? (await make(connection, name, replicas))
+    const bucket = kv ?? (await makeBucket(connection, name, replicas))
     const warning = judge(await bucket.status(), replicas)
     if (warning && !hasWarned) process.emitWarning(warning, 'HoldfastWarning')
     hasWarned ||= warning !== undefined
     return bucket
   }
 
-  const inBucket = async <T>(act: (bucket: NatsBucket) => Promise<T>): Promise<T> => {
+  const inBucket = async <T>(signal: AbortSignal, act: (bucket: NatsBucket) => Promise<T>): Promise<T> => {
+    await presence.returned()
+    signal.throwIfAborted()
     opened ??= open()
     try {
       return await act(await opened)
@@ -86,7 +67,7 @@ export const natsLeaseStore = (connection: NatsConnection, options: NatsLeaseSto
   }
 
   const changes$ = changesOf(clock, (tell, signal) =>
-    inBucket(async (bucket) => {
+    inBucket(signal, async (bucket) => {
       const entries = await bucket.watch({ include: 'updates', headers_only: true })
       const stop = () => entries.stop()
       signal.addEventListener('abort', stop)
@@ -100,15 +81,15 @@ export const natsLeaseStore = (connection: NatsConnection, options: NatsLeaseSto
 
   return {
     read: (key, signal) =>
-      questions.ask(signal, async () => {
+      questions.ask(signal, async (signal) => {
         const at = encode(key)
-        const entry = await inBucket((bucket) => bucket.get(at))
+        const entry = await inBucket(signal, (bucket) => bucket.get(at))
         return entry?.operation === 'PUT' ? { value: entry.string(), revision: entry.revision } : null
       }),
     replace: (key, expected, value, signal) =>
       questions.ask(signal, async (signal) => {
         const at = encode(key)
-        return inBucket((bucket) => {
+        return inBucket(signal, (bucket) => {
           const write = (revision: number) => put(bucket, { key: at, value, revision }, clock, signal)
           return expected === null ? create(bucket, at, write) : write(expected)
         })
@@ -116,6 +97,7 @@ export const natsLeaseStore = (connection: NatsConnection, options: NatsLeaseSto
     watch: (key) => hintsFor(encode(key), changes$),
     close: async () => {
       questions.close()
+      presence.close()
       closed.next()
     },
   }
@@ -170,40 +152,6 @@ const create = async (
   return entry === null || entry.operation === 'PUT' ? null : write(entry.revision)
 }
 
-const make = async (connection: NatsConnection, name: string, replicas = 1): Promise<NatsBucket> => {
-  const { Kvm } = await loadKv()
-  const made = new Kvm(connection as ConstructorParameters<typeof Kvm>[0])
-  // read from the leader: another server may not have yet what a hint has just told of
-  return made.create(name, { history: 1, replicas, allow_direct: false })
-}
-
-const loadKv = async (): Promise<typeof import('@nats-io/kv')> => {
-  try {
-    return await import('@nats-io/kv')
-  } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException
-    const missing = code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND'
-    const what = 'natsLeaseStore() needs the package "@nats-io/kv"'
-    const why = missing ? 'npm install @nats-io/kv' : `it is installed and does not load: ${message.split('\n')[0]}`
-    throw new HoldfastError('bad-option', `${what}: ${why}`, { cause })
-  }
-}
-
-/** Throws if leases are not safe there; returns what else is to be said of it. */
-const judge = (status: NatsBucketStatus, wanted: number | undefined): string | undefined => {
-  const { bucket, storage, ttl, replicas } = status
-  const is = `The NATS bucket ${bucket}`
-  const danger = 'A lease that vanishes while its owner runs on lets a second one in.'
-  const edit = `nats stream edit KV_${bucket}`
-  const refused = (what: string) => new HoldfastError('bad-option', `${is} ${what}`)
-  if (storage !== 'file') throw refused(`is kept in ${storage}. ${danger} Make a bucket with file storage.`)
-  if (ttl > 0) throw refused(`forgets what is older than ${ttl} ms. ${danger} Take the TTL away: ${edit} --max-age=0`)
-  if (wanted !== undefined && replicas < wanted)
-    throw refused(`has ${replicas} of the ${wanted} replicas that were asked for: ${edit} --replicas=${wanted}`)
-  if (replicas > 1 || status.streamInfo.cluster?.name === undefined) return undefined
-  return `${is} is on one server of a cluster, and stands still when that one does. Ask for replicas: 3.`
-}
-
 const inWords = (error: unknown): unknown => {
   if (isHoldfastError(error) || (error as Error | undefined)?.name !== 'JetStreamNotEnabled') return error
   const advice = 'Start nats-server with --jetstream, or with jetstream {} in its configuration.'
@@ -214,7 +162,7 @@ const checkOptions = (connection: NatsConnection, options: NatsLeaseStoreOptions
   refuseUnknown(options, ['bucket', 'replicas', 'kv', 'clock'], 'options of natsLeaseStore()')
   const { bucket = 'holdfast', replicas = 1 } = options
   const refuse = (what: string) => new HoldfastError('bad-option', `natsLeaseStore(…) ${what}`)
-  if (typeof connection?.request !== 'function') throw refuse('needs a connection: await connect({ servers }).')
+  if (typeof connection?.status !== 'function') throw refuse('needs a connection: await connect({ servers }).')
   if (typeof bucket !== 'string' || !/^[-\w]+$/.test(bucket))
     throw refuse('has a bucket whose name is not of letters, digits, - and _ alone.')
   if (!Number.isSafeInteger(replicas) || replicas < 1)

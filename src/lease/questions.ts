@@ -52,6 +52,11 @@ export class Questions {
     })
   }
 
+  /** Whatever is under way will have no answer. */
+  fail(reason: string): void {
+    for (const fail of [...this.#open]) fail(this.#told(new Error(reason)))
+  }
+
   close(): void {
     this.#isClosed = true
     for (const fail of [...this.#open]) fail(this.#closedError())
