@@ -14,6 +14,8 @@ const ofProcesses = under([
   'diagram/mermaid',
   'docs/',
   'keeping/real-',
+  'lease/etcd',
+  'lease/nats',
   'net/classification',
   'observe/',
   'package/',

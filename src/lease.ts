@@ -44,6 +44,15 @@ import { reveal, type Secret } from './secret.ts'
 import type { Tenure } from './tenure.ts'
 
 export type { LeaseState } from '../machines/lease.ts'
+export { type EtcdLeaseStoreOptions, etcdLeaseStore } from './lease/etcd.ts'
+export {
+  type NatsBucket,
+  type NatsBucketStatus,
+  type NatsConnection,
+  type NatsEntry,
+  type NatsLeaseStoreOptions,
+  natsLeaseStore,
+} from './lease/nats.ts'
 export { type LeaseStore, memoryLeaseStore, type StoredLease } from './lease/store.ts'
 export type { Tenure } from './tenure.ts'
 

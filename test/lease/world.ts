@@ -25,6 +25,8 @@ export interface WorldOptions {
 
 const SECOND = 1_000
 const ACT_EVERY_MS = 300
+/** What is on its way cannot be called back. */
+const ANY = new AbortController().signal
 
 export class World {
   readonly options: Required<WorldOptions>
@@ -220,8 +222,8 @@ export class Member {
         travel(() => void act().then((answer) => travel(() => this.#run(life, () => resolve(answer)))))
       })
     return {
-      read: (key, signal) => ask(() => store.read(key, signal)),
-      replace: (key, expected, value, signal) => ask(() => store.replace(key, expected, value, signal)),
+      read: (key) => ask(() => store.read(key, ANY)),
+      replace: (key, expected, value) => ask(() => store.replace(key, expected, value, ANY)),
       watch: (key) =>
         new Observable((subscriber) =>
           store.watch(key).subscribe(() => travel(() => this.#run(life, () => subscriber.next()))),

@@ -51,7 +51,8 @@ export const startEtcd = async (): Promise<Etcd> => {
     const deadline = Date.now() + START_DEADLINE_MS
     for (;;) {
       const isReady = await ask('kv/range', { key: b64('x') }).then(
-        (answer) => 'header' in answer,
+        // one with users refuses who is none
+        (answer) => 'header' in answer || answer.code === 3,
         () => false,
       )
       if (isReady) return

@@ -182,12 +182,12 @@ export class Questions {
 }
 
 /** `{code, message}`, or in a stream `{error: {grpc_code, message}}`. */
-const codeOf = (said: JsonObject | undefined): number | undefined => {
+export const codeOf = (said: JsonObject | undefined): number | undefined => {
   const code = said?.code ?? asObject(said?.error)?.grpc_code
   return typeof code === 'number' ? code : undefined
 }
 
-const textOf = (said: JsonObject | undefined): string | undefined => {
+export const textOf = (said: JsonObject | undefined): string | undefined => {
   const text = said?.message ?? asObject(said?.error)?.message ?? said?.error
   return typeof text === 'string' ? text : undefined
 }
