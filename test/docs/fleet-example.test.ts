@@ -173,15 +173,19 @@ const play = async (store: RealProcess, env: NodeJS.ProcessEnv) => {
   expect(actions).toBeGreaterThan(ROUNDS * 100)
 }
 
-describe('the bot of examples/ on three hosts', () => {
-  const nats = hasNats ? 'NATS' : 'NATS (left out: there is none here, package nats-server)'
-  ;(hasNats ? test : test.skip)(`HF-P4 a lease in ${nats}`, { timeout: 60_000 + ROUNDS * 60_000 }, async () => {
+const LONG = { timeout: 60_000 + ROUNDS * 60_000 }
+const nats = hasNats ? 'NATS' : 'NATS (left out: there is none here, package nats-server)'
+const etcd = hasEtcd ? 'etcd' : 'etcd (left out: there is none here, package etcd-server)'
+
+;(hasNats ? describe : describe.skip)(nats, () => {
+  test('HF-P4 of three bots one is connected and acts, through every trouble', LONG, async () => {
     const server = await startNats()
     await play(server, { NATS_URL: server.address })
   })
+})
 
-  const etcd = hasEtcd ? 'etcd' : 'etcd (left out: there is none here, package etcd-server)'
-  ;(hasEtcd ? test : test.skip)(`HF-P4 a lease in ${etcd}`, { timeout: 60_000 + ROUNDS * 60_000 }, async () => {
+;(hasEtcd ? describe : describe.skip)(etcd, () => {
+  test('HF-P4 of three bots one is connected and acts, through every trouble', LONG, async () => {
     const server = await startEtcd()
     await play(server, { ETCD_URL: server.url })
   })
