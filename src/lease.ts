@@ -23,6 +23,7 @@ import {
 import { describe, refuseUnknown } from './adapter/adapter.ts'
 import { type Clock, realClock } from './clock.ts'
 import { HoldfastError, textOf } from './error.ts'
+import type { Language } from './explain.ts'
 import { guarded } from './guarded.ts'
 import {
   beTenant,
@@ -38,8 +39,10 @@ import {
 } from './lease/activities.ts'
 import { TTL_MAX_MS, TTL_MIN_MS } from './lease/record.ts'
 import type { LeaseStore } from './lease/store.ts'
+import { leaseLog } from './lease/telling.ts'
 import type { Link } from './link.ts'
-import { checkClock } from './options.ts'
+import { checkClock, checkTelling } from './options.ts'
+import type { Logger } from './outage/outage-log.ts'
 import { reveal, type Secret } from './secret.ts'
 import type { Tenure } from './tenure.ts'
 
@@ -85,6 +88,10 @@ export interface LeaseOptions<L extends LinkToOwn = Link> {
    * processes, 16 characters at least. Without it the next owner starts a new session.
    */
   readonly secret?: string | Secret
+  /** Gets a line when this process gets the link, one when it loses it and why, and one when the store fails. Default: none. */
+  readonly logger?: Logger
+  /** The language of its lines. Default `en`. */
+  readonly logLanguage?: Language
   /** Time and dice. Default: the real ones. */
   readonly clock?: Clock
 }
@@ -191,8 +198,18 @@ class RunningLease<L extends LinkToOwn> implements Lease<L> {
       this.#finish = resolve
     })
     this.#status = { id, state: 'looking', since: clock.wall(), owner: null, term: null, fault: null, nextAt: null }
+    this.#tell(options)
     this.#status$.next(this.#status)
     this.#actor = this.#begin()
+  }
+
+  #tell({ logger, logLanguage }: CheckedOptions): void {
+    if (!logger) return
+    const lineOf = leaseLog(logLanguage)
+    this.state$.subscribe((status) => {
+      const line = lineOf(status)
+      if (line) logger[line.level](line.text)
+    })
   }
 
   #begin(): Actor<typeof boundMachine> {
@@ -314,6 +331,8 @@ const OPTIONS = [
   'graceMs',
   'drainMs',
   'secret',
+  'logger',
+  'logLanguage',
   'clock',
 ] as const satisfies readonly (keyof LeaseOptions)[]
 
@@ -347,6 +366,7 @@ const checkOptions = <L extends LinkToOwn>(id: unknown, options: LeaseOptions<L>
     graceMs: checkWhole('graceMs', options.graceMs ?? leaseTimes.graceMs, 0, TTL_MAX_MS),
     drainMs: checkWhole('drainMs', options.drainMs ?? 3_000, 0, TIMER_MAX_MS),
     secret: checkSecret(secret),
+    ...checkTelling(options),
     clock: checkClock(clock),
   }
 }

@@ -300,7 +300,7 @@ const LOGGER = ['info', 'warn', 'error'] as const satisfies readonly (keyof Logg
 type Telling = Pick<CheckedOptions, 'logger' | 'logLanguage' | 'onParked'>
 
 /** Of a link, or of a fleet. Throws HoldfastError `bad-option`. */
-export const checkTelling = ({ logger, logLanguage = 'en', onParked }: LinkOptions): Telling => {
+export const checkTelling = ({ logger, logLanguage = 'en', onParked }: Pick<LinkOptions, keyof Telling>): Telling => {
   if (logLanguage !== 'en' && logLanguage !== 'zh') throw wrong('logLanguage', logLanguage, '"en" or "zh"')
   checkFunction('onParked', onParked)
   const isLogger = typeof logger === 'object' && logger && LOGGER.every((name) => typeof logger[name] === 'function')

@@ -5,8 +5,10 @@ import { type LeaseEvent, takeoverMs } from '../../machines/lease.ts'
 import { hintsOf } from '../awake.ts'
 import type { Clock } from '../clock.ts'
 import { textOf } from '../error.ts'
+import type { Language } from '../explain.ts'
 import type { HandOver } from '../hand-over.ts'
 import type { Link } from '../link.ts'
+import type { Logger } from '../outage/outage-log.ts'
 import { scrubber } from '../secret.ts'
 import { momentOf, OwnTenure, type Tenure } from '../tenure.ts'
 import { type LeaseRecord, readRecord, writeRecord } from './record.ts'
@@ -26,6 +28,8 @@ export interface CheckedOptions {
   readonly graceMs: number
   readonly drainMs: number
   readonly secret: string | undefined
+  readonly logger: Logger | undefined
+  readonly logLanguage: Language
   readonly clock: Clock
 }
 

@@ -333,6 +333,60 @@ describe('giving it away', () => {
   })
 })
 
+describe('its log', () => {
+  const logged = (logLanguage: 'en' | 'zh') => {
+    const lines: string[] = []
+    const at = (level: string) => (text: string) => lines.push(`${level} ${text}`)
+    return { lines, logger: { info: at('info'), warn: at('warn'), error: at('error') }, logLanguage }
+  }
+  const troubled = async (logLanguage: 'en' | 'zh') => {
+    const { lines, ...telling } = logged(logLanguage)
+    const { clock, join } = fleetOf()
+    const one = join('one', telling)
+    await clock.advance(20_000)
+    one.weather = 'down'
+    await clock.advance(60_000)
+    one.weather = 'fair'
+    await clock.advance(30_000)
+    void one.lease.stop()
+    await clock.advance(1_000)
+    return lines
+  }
+
+  test('a cut is told once with its cause, however often the store fails behind it', async () => {
+    const lines = await troubled('en')
+    expect(lines).toEqual([
+      'info bot: this process has it now (term 1)',
+      expect.stringMatching(/^warn bot: cut off here, because the lease could not be renewed in time/),
+      expect.stringMatching(/^warn bot: nobody can be asked who has it, because .*ECONNREFUSED/),
+      'info bot: this process has it now (term 2)',
+      'info bot: handed over',
+    ])
+    expect((await troubled('zh')).map((line) => line.slice(0, 14))).toEqual([
+      'info bot：现由本进程',
+      'warn bot：本进程已切',
+      'warn bot：无法得知由',
+      'info bot：现由本进程',
+      'info bot：已移交',
+    ])
+  })
+
+  test('who stands by says when the store fails and when it answers again', async () => {
+    const { lines, ...telling } = logged('en')
+    const { clock, join } = fleetOf()
+    const owner = join('owner')
+    await clock.advance(100)
+    const one = join('one', telling)
+    await clock.advance(100)
+    one.weather = 'down'
+    await clock.advance(25_000)
+    one.weather = 'fair'
+    await clock.advance(15_000)
+    expect(states(owner, one)).toEqual(['serving', 'standby'])
+    expect(lines).toEqual([expect.stringMatching(/^warn bot: nobody/), 'info bot: the lease store answers again'])
+  })
+})
+
 describe('a link that cannot be made', () => {
   test('leaves the lease to the others, with its fault told', async () => {
     const { clock, join } = fleetOf()
