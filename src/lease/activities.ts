@@ -34,8 +34,7 @@ export interface CheckedOptions {
 }
 
 /** What the store said last, and when it said so for the first time. */
-export interface Sight {
-  readonly revision: number
+export interface Sight extends StoredLease {
   /** Null if it is none of ours. */
   readonly record: LeaseRecord | null
   readonly at: number
@@ -79,8 +78,10 @@ const asking = (ask: (signal: AbortSignal) => Promise<LeaseEvent>): Observable<L
 
 const see = (ports: Ports, stored: StoredLease | null): LeaseEvent => {
   const { clock } = ports.options
-  if (stored?.revision !== ports.sight?.revision) {
-    ports.sight = stored ? { revision: stored.revision, record: readRecord(stored.value), at: clock.now() } : undefined
+  // a store that was emptied counts from 1 again, so the number alone does not tell that it is the same record
+  const { revision, value } = ports.sight ?? {}
+  if (stored?.revision !== revision || stored?.value !== value) {
+    ports.sight = stored ? { ...stored, record: readRecord(stored.value), at: clock.now() } : undefined
   }
   if (!ports.sight) return { type: 'lease.vacated' }
   const { record } = ports.sight
@@ -99,13 +100,13 @@ export const watch = (ports: Ports): Observable<LeaseEvent> => {
   const { id, store } = ports.options
   return store.watch(id).pipe(
     switchMap(() => {
-      const before = ports.sight?.revision
-      return look(ports).pipe(filter(({ type }) => type !== 'store.failed' && ports.sight?.revision !== before))
+      const before = ports.sight
+      return look(ports).pipe(filter(({ type }) => type !== 'store.failed' && ports.sight !== before))
     }),
   )
 }
 
-/** Whether the chart's timer and what was seen last speak of the same record: a look that was called off may be newer. */
+/** It is free, or it is the very record that was seen so long ago. */
 const mayClaim = ({ sight, session, options: { clock, ttlMs, graceMs } }: Ports): boolean => {
   if (!sight) return true
   const { record, at } = sight
@@ -116,13 +117,15 @@ const mayClaim = ({ sight, session, options: { clock, ttlMs, graceMs } }: Ports)
 export const claim = (ports: Ports): Observable<LeaseEvent> => {
   const { id, store, owner, ttlMs, marginMs, clock } = ports.options
   return asking(async (signal) => {
+    // what was seen last may be older than the store, or, by a look that was called off, newer than the chart's timer
+    if (ports.sight) see(ports, await store.read(id, signal))
     if (!mayClaim(ports)) return { type: 'lease.refused' }
     const { record, revision = null } = ports.sight ?? {}
     const asked = momentOf(clock)
     const term = (record?.term ?? 0) + 1
     // a claim whose answer was lost has taken what was left; the record that it wrote is our own
     if (record?.session !== ports.session) ports.left = record?.handOver
-    const mine = { owner, session: ports.session, term, ttlMs }
+    const mine = { owner, session: ports.session, term, ttlMs, at: clock.wall() }
     const written = await store.replace(id, revision, writeRecord(mine), signal)
     if (written === null || signal.aborted) return { type: 'lease.refused' }
     ports.revision = written
@@ -234,11 +237,12 @@ const settleDoubt = async (ports: Ports, signal: AbortSignal): Promise<void> => 
   ports.revision = Math.max(ports.revision, stored!.revision)
 }
 
-const recordOf = ({ session, tenure, options: { owner, ttlMs } }: Ports): LeaseRecord => ({
+const recordOf = ({ session, tenure, options: { owner, ttlMs, clock } }: Ports): LeaseRecord => ({
   owner,
   session,
   term: tenure!.term,
   ttlMs,
+  at: clock.wall(),
 })
 
 const write = (ports: Ports, record: LeaseRecord, signal: AbortSignal): Promise<number | null> => {

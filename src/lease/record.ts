@@ -9,6 +9,8 @@ export interface LeaseRecord {
   readonly term: number
   /** How long each grant lasts, in milliseconds: who waits for its end must know. */
   readonly ttlMs: number
+  /** When it was written, by the clock of whoever wrote it: for people. It also makes every record another one. */
+  readonly at: number
   /** Sealed; taken by the next owner together with the lease. */
   readonly handOver?: string
 }
@@ -27,7 +29,7 @@ export const readRecord = (text: string): LeaseRecord | null => {
     return null
   }
   if (typeof value !== 'object' || value === null) return null
-  const { v, owner, session, term, ttlMs, handOver } = value as Record<string, unknown>
+  const { v, owner, session, term, ttlMs, at, handOver } = value as Record<string, unknown>
   const isOurs =
     v === 1 &&
     isName(owner) &&
@@ -35,9 +37,10 @@ export const readRecord = (text: string): LeaseRecord | null => {
     (owner === null) === (session === null) &&
     isWhole(term, 0, Number.MAX_SAFE_INTEGER - 1) &&
     isWhole(ttlMs, TTL_MIN_MS, TTL_MAX_MS) &&
+    typeof at === 'number' &&
     (handOver === undefined || typeof handOver === 'string')
   if (!isOurs) return null
-  return { owner, session, term, ttlMs, ...(handOver !== undefined && { handOver }) }
+  return { owner, session, term, ttlMs, at, ...(handOver !== undefined && { handOver }) }
 }
 
 export const writeRecord = (record: LeaseRecord): string => JSON.stringify({ v: 1, ...record })

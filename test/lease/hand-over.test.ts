@@ -105,7 +105,7 @@ test('a seal is bound to its lease, its secret and every byte', () => {
 })
 
 test('a record is read as it was written, and nothing else is taken for one', () => {
-  const record = { owner: 'one', session: 's', term: 3, ttlMs: 15_000, handOver: 'x' }
+  const record = { owner: 'one', session: 's', term: 3, ttlMs: 15_000, at: 5, handOver: 'x' }
   expect(readRecord(writeRecord(record))).toEqual(record)
   const spoilt: Record<string, unknown>[] = [
     { v: 2 },
@@ -119,6 +119,7 @@ test('a record is read as it was written, and nothing else is taken for one', ()
     { ttlMs: 1 },
     { ttlMs: 1e12 },
     { ttlMs: '15000' },
+    { at: 'now' },
     { handOver: 5 },
   ]
   for (const part of spoilt)
@@ -134,7 +135,7 @@ test('a claim whose answer was lost does not lose what was left', async () => {
   await store.replace(
     'bot',
     null,
-    writeRecord({ owner: null, session: null, term: 4, ttlMs: 15_000, handOver: left }),
+    writeRecord({ owner: null, session: null, term: 4, ttlMs: 15_000, at: 0, handOver: left }),
     never,
   )
   let claims = 0

@@ -1,7 +1,7 @@
 /** What the processes of a fleet see of a lease, in virtual time. */
 import { describe, expect, test } from 'vitest'
 import { readRecord, writeRecord } from '../../src/lease/record.ts'
-import { memoryLeaseStore } from '../../src/lease.ts'
+import { type LeaseStore, memoryLeaseStore } from '../../src/lease.ts'
 import { follow } from '../small-talk.ts'
 import { type Fleet, fleetOf, type Member } from './rig.ts'
 
@@ -129,7 +129,7 @@ describe('somebody else’s word', () => {
     const one = join('one')
     await clock.advance(1_000)
     const { revision } = (await store.read('bot', never))!
-    const record = { owner: 'else', session: 's', term: 7, ttlMs: 15_000 }
+    const record = { owner: 'else', session: 's', term: 7, ttlMs: 15_000, at: 0 }
     if (kind === 'taken') await store.replace('bot', revision, writeRecord(record), never)
     else await store.replace('bot', revision, 'null', never)
     await clock.advance(4_500)
@@ -151,6 +151,34 @@ describe('somebody else’s word', () => {
     expect(one.links).toHaveLength(1)
     await clock.advance(FAILOVER_MS)
     expect(states(one)).toEqual(['serving'])
+  })
+
+  test('a store that was emptied and counts up to the same number again has not kept the record for so long', async () => {
+    const stores = [memoryLeaseStore(), memoryLeaseStore()]
+    let present = 0
+    const store = {
+      ...stores[0]!,
+      read: (...args: Parameters<LeaseStore['read']>) => stores[present]!.read(...args),
+      replace: (...args: Parameters<LeaseStore['replace']>) => stores[present]!.replace(...args),
+    }
+    const { clock, join } = fleetOf(store)
+    join('owner')
+    await clock.advance(10)
+    const one = join('one')
+    await clock.advance(10)
+    const { revision } = (await stores[0]!.read('bot', never))!
+    one.weather = 'silent'
+    await clock.advance(14_000)
+    // by now it has waited almost long enough for the record with this revision
+    present = 1
+    for (let n = 1; n <= revision; n++) {
+      const record = { owner: 'else', session: 'anew', term: 1, ttlMs: 15_000, at: n }
+      await store.replace('bot', n === 1 ? null : n - 1, writeRecord(record), never)
+    }
+    one.weather = 'fair'
+    await clock.advance(5_000)
+    expect(one.links).toHaveLength(0)
+    expect(one.lease.status).toMatchObject({ state: 'standby', owner: 'else' })
   })
 
   test('a store that counts backwards has lost what it had, and is not believed', async () => {
@@ -420,8 +448,9 @@ test('the record says who, which start of it, which term and how long, and nothi
   join('one')
   await clock.advance(100)
   const { value } = (await store.read('bot', never))!
-  expect(readRecord(value)).toEqual({ owner: 'one', session: expect.any(String), term: 1, ttlMs: 15_000 })
-  expect(Object.keys(JSON.parse(value))).toEqual(['v', 'owner', 'session', 'term', 'ttlMs'])
+  const at = expect.any(Number)
+  expect(readRecord(value)).toEqual({ owner: 'one', session: expect.any(String), term: 1, ttlMs: 15_000, at })
+  expect(Object.keys(JSON.parse(value))).toEqual(['v', 'owner', 'session', 'term', 'ttlMs', 'at'])
 })
 
 test.each<[Record<string, unknown>, string]>([
