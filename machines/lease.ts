@@ -66,7 +66,7 @@ export interface LeaseTimes {
 export const leaseTimes: LeaseTimes = { ttlMs: 15_000, marginMs: 3_000, graceMs: 0 }
 
 /** Clocks may run apart by so much, one against the other. */
-const DRIFT = 0.02
+export const DRIFT = 0.02
 
 /** From its last change that we saw until we may take a record that says so, in whole milliseconds. */
 export const takeoverMs = ({ ttlMs, graceMs }: Pick<LeaseTimes, 'ttlMs' | 'graceMs'>): number =>
@@ -76,7 +76,7 @@ export const takeoverMs = ({ ttlMs, graceMs }: Pick<LeaseTimes, 'ttlMs' | 'grace
 export const fenceMs = ({ ttlMs, marginMs }: Pick<LeaseTimes, 'ttlMs' | 'marginMs'>): number => ttlMs - marginMs
 
 /** So long the others have it to themselves: they hear at once that it is free. */
-const ASIDE_MS = 10_000
+export const ASIDE_MS = 10_000
 
 /** How long the store is left alone after it failed: 1, 2, 4, 8, 12 s, less the jitter. */
 export const storeDelay = ({ id, failed }: Pick<LeaseContext, 'id' | 'failed'>): number =>

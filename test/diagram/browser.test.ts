@@ -135,8 +135,9 @@ describe.skipIf('missing' in chromium)('in a real browser', () => {
     await expect(draw('stateDiagram-v2\n  a --> --> b')).rejects.toThrow('Parse error')
   })
 
-  test('nothing in the drawing of the link lies on anything else', async () => {
-    await page.evaluate(`document.body.innerHTML = ${JSON.stringify(svgOf(link, linkLayout))}`)
+  test.each(['link', 'breaker', 'lease'])('nothing in the drawing of the %s lies on anything else', async (name) => {
+    const { machine, layout } = builtIns.get(name)!
+    await page.evaluate(`document.body.innerHTML = ${JSON.stringify(svgOf(chartOf(machine), layout!))}`)
     expect(await page.evaluate('overlaps()')).toEqual([])
   })
 
