@@ -174,7 +174,11 @@ export const leaseMachine = setup({
       invoke: { id: 'claimer', src: 'claimer', input, onDone: endedByItself, onError: endedByItself },
       on: {
         'lease.granted': { target: 'owned', actions: 'clearFault', description: 'it is ours' },
-        'lease.refused': { target: 'looking', description: 'another process was faster' },
+        'lease.refused': {
+          target: 'backoff',
+          actions: blame('lease-taken'),
+          description: 'another process was faster, or lives',
+        },
         'store.failed': storeFailed,
       },
       after: { claimDeadline: storeSilent },

@@ -151,6 +151,10 @@ const takeoverDelay = ({ sight, options: { clock, ttlMs, graceMs } }: Ports): nu
   return Math.max(0, waitMs - (clock.now() - (sight?.at ?? clock.now())))
 }
 
+/** Where the record could not be given away the others have to wait for its end, and then they shall have their time. */
+const standAsideMs = ({ isGiven, options }: Ports, context: LeaseContext): number =>
+  asideDelay(context) + (isGiven ? 0 : takeoverMs(options))
+
 /** The chart with its activities: one object for every lease of the process. */
 const boundMachine = leaseMachine.provide({
   actors: {
@@ -163,6 +167,7 @@ const boundMachine = leaseMachine.provide({
   },
   delays: {
     takeoverDelay: ({ system }: { system: object }) => takeoverDelay(portsOf(system)),
+    asideDelay: ({ context, system }) => standAsideMs(portsOf(system), context),
     fenceDelay: ({ system }: { system: object }) => portsOf(system).tenure?.leftMs ?? 0,
   },
 })
@@ -192,6 +197,7 @@ class RunningLease<L extends LinkToOwn> implements Lease<L> {
       tenure: undefined,
       link: undefined,
       left: undefined,
+      isGiven: false,
     }
     this.state$ = guarded(this.#status$, (error) => warn(`A listener of the lease "${id}" threw ${textOf(error)}.`))
     this.#stopped = new Promise((resolve) => {
@@ -258,7 +264,7 @@ class RunningLease<L extends LinkToOwn> implements Lease<L> {
   #nextAt(state: LeaseState, context: LeaseContext): number | null {
     const wall = this.#options.clock.wall()
     if (state === 'backoff') return wall + storeDelay(context)
-    if (state === 'aside') return wall + asideDelay(context)
+    if (state === 'aside') return wall + standAsideMs(this.#ports, context)
     return state === 'standby' ? wall + takeoverDelay(this.#ports) : null
   }
 

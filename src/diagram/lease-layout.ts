@@ -48,10 +48,6 @@ export const leaseLayout: Layout = {
       label: { x: 500, y: 240 },
     },
 
-    'claiming>looking': {
-      points: [at(550, 130), at(550, 76), at(140, 76), at(140, 130)],
-      label: { x: 345, y: 69 },
-    },
     [`${serving}>looking`]: {
       points: [at(830, 130), at(830, 36), at(80, 36), at(80, 130)],
       label: { x: 455, y: 29 },

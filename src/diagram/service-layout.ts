@@ -60,8 +60,8 @@ export const serviceLayout: Layout = {
       points: [at(706, 182), at(706, 262), at(610, 262), at(610, 510)],
       label: { x: 610, y: 360 },
     },
-    'waiting>backoff': down(110, 182, 510, { x: 110, y: 240 }),
-    'backoff>waiting': down(60, 510, 182, { x: 66, y: 400 }),
+    'waiting>backoff': down(122, 182, 510, { x: 122, y: 450 }),
+    'backoff>waiting': down(60, 510, 182, { x: 60, y: 400 }),
 
     'active>closing': {
       points: [at(900, 220), at(1080, 220), at(1080, 290)],

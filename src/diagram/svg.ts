@@ -115,13 +115,17 @@ const titleOf = ({ from, to, arrows }: Edge): string =>
   `${leafOf(from)} → ${leafOf(to)}\n${arrows.map((arrow) => `${arrowText(arrow)}: ${becauseOf(arrow)}`).join('\n')}`
 
 /**
- * The picture says less than the table: the state's own deadline is one word, as its box has the number, and that an
- * activity ended by itself (which none of ours does) is said only where it is all there is to say.
+ * The picture says less than the table: the state's own deadline is one word, as its box has the number. That an activity
+ * ended is said only where nothing but a deadline is left to say, and of one that should not have ended only where there
+ * is nothing else at all.
  */
 const labelLines = ({ from, to, arrows }: Edge): string[] => {
   const told = arrows.filter(({ trigger }) => trigger.kind !== 'ended' && trigger.kind !== 'failed')
   if (told.length === 0) return causesOf(arrows)
-  return told.flatMap((arrow) => labelWords(arrow, from === to))
+  const isDue = ({ trigger, actions }: Arrow) =>
+    trigger.kind === 'ended' && !actions.some(({ type }) => type === 'blame')
+  const due = told.every(({ trigger }) => trigger.kind === 'after') ? arrows.filter(isDue) : []
+  return [...causesOf(due), ...told.flatMap((arrow) => labelWords(arrow, from === to))]
 }
 
 const labelWords = ({ trigger, guard, actions }: Arrow, stays: boolean): string[] => {

@@ -50,6 +50,8 @@ export interface Ports {
   revision: number
   tenure: OwnTenure | undefined
   link: LinkToOwn | undefined
+  /** The record says that nobody has it, by our own hand. */
+  isGiven: boolean
   /** The sealed hand-over of the owner before, from the claim until it is granted. */
   left: string | undefined
 }
@@ -129,6 +131,7 @@ export const claim = (ports: Ports): Observable<LeaseEvent> => {
     const written = await store.replace(id, revision, writeRecord(mine), signal)
     if (written === null || signal.aborted) return { type: 'lease.refused' }
     ports.revision = written
+    ports.isGiven = false
     const tenure = new OwnTenure({ id, term, handOver: open(ports) }, clock, ttlMs - marginMs, asked)
     ports.tenure = tenure
     if (tenure.holds()) return { type: 'lease.granted' }
@@ -273,6 +276,7 @@ const leave = async (ports: Ports, signal: AbortSignal): Promise<void> => {
     await settleDoubt(ports, signal)
     await write(ports, record, signal)
   }
+  ports.isGiven = true
   tenure!.end({ code: 'lease-taken', detail: 'it was given away' })
 }
 

@@ -45,7 +45,8 @@ export const leaseLog = (language: Language): ((status: LeaseStatus) => Line | u
       if (!fault) return line('info', words.given)
       return line('warn', (state === 'aside' ? words.unmade : words.cut) + sentence(fault, language))
     }
-    if (state === 'backoff' && fault && !isFailing) {
+    // who lost a race has been answered
+    if (state === 'backoff' && fault && fault.code !== 'lease-taken' && !isFailing) {
       isFailing = true
       return line('warn', words.storeFails + sentence(fault, language))
     }

@@ -135,7 +135,7 @@ describe.skipIf('missing' in chromium)('in a real browser', () => {
     await expect(draw('stateDiagram-v2\n  a --> --> b')).rejects.toThrow('Parse error')
   })
 
-  test.each(['link', 'breaker', 'lease'])('nothing in the drawing of the %s lies on anything else', async (name) => {
+  test.each([...builtIns.keys()])('nothing in the drawing of the %s lies on anything else', async (name) => {
     const { machine, layout } = builtIns.get(name)!
     await page.evaluate(`document.body.innerHTML = ${JSON.stringify(svgOf(chartOf(machine), layout!))}`)
     expect(await page.evaluate('overlaps()')).toEqual([])

@@ -15,7 +15,8 @@ describe('one owner', () => {
   test('of two processes one has the link, and the other one knows who', async () => {
     const { clock, join } = fleetOf()
     const [one, other] = [join('one'), join('other')]
-    await clock.advance(100)
+    // who lost the race looks again after a second
+    await clock.advance(1_100)
     expect(states(one, other)).toEqual(['serving', 'standby'])
     expect(one.lease.link?.status).toMatchObject({ id: 'bot', state: 'live' })
     expect(other.lease.status).toMatchObject({ owner: 'one', term: 1, fault: null })
@@ -308,6 +309,19 @@ describe('giving it away', () => {
     one.lease.claim()
     await clock.advance(100)
     expect(one.lease.status).toMatchObject({ state: 'serving', term: 3 })
+  })
+
+  test('where the record could not be given away it stands aside until another one could have it', async () => {
+    const { clock, join } = fleetOf()
+    const [one, other] = [join('one'), join('other')]
+    await clock.advance(1_000)
+    one.weather = 'silent'
+    one.lease.yield()
+    await clock.advance(7_000)
+    one.weather = 'fair'
+    await clock.advance(20_000)
+    expect(states(one, other)).toEqual(['aside', 'serving'])
+    expect(one.lease.status.nextAt).toBeGreaterThan(clock.wall())
   })
 
   test('a link that its own program stops gives its lease away', async () => {

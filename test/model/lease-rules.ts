@@ -216,7 +216,7 @@ const claimsInTurn: Rule = (model) => {
       .map((edge) => `${told(edge)} claims`),
     ...whenIn(model, ['looking', 'standby'], [fact('lease.vacated')], leadsTo('claiming', keepsAll)),
     ...whenIn(model, ['looking'], [fact('lease.found')], leadsTo('standby', isForgiven)),
-    ...whenIn(model, ['claiming'], [fact('lease.refused')], leadsTo('looking', keepsAll)),
+    ...whenIn(model, ['claiming'], [fact('lease.refused')], leadsTo('backoff', blames('lease-taken'))),
   ]
 }
 

@@ -33,7 +33,7 @@ describe('the lease', () => {
     holds('HF-T5'))
   test('HF-T6 owned is left by the fence, by lease.taken, by what failed in us, and when it is handed over', () =>
     holds('HF-T6'))
-  test('HF-T7 who stands by claims when the owner’s time has passed or it was given away; a lost race is looked at anew', () =>
+  test('HF-T7 who stands by claims when the owner’s time has passed or it was given away; a lost race is waited out', () =>
     holds('HF-T7'))
   test('HF-T8 each sight of the owner begins the wait anew', () => holds('HF-T8'))
   test('HF-T9 a failure of the store is noted and waited for', () => holds('HF-T9'))
