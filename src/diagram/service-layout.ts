@@ -45,12 +45,12 @@ export const serviceLayout: Layout = {
     [`${running}>parked`]: along(156, 810, 1010, { x: 908, y: 148, oneLine: true }),
     'withdrawing>parked': {
       points: [at(560, 410), at(1150, 410), at(1150, 182)],
-      label: { x: 790, y: 403 },
+      label: { x: 790, y: 388 },
     },
 
     [`${running}>stopping`]: down(750, 182, 290, { x: 750, y: 272 }),
     'active>stopping': down(856, 240, 290, { x: 856, y: 260 }),
-    'stopping>waiting': { points: [at(700, 316), at(150, 316), at(150, 182)], label: { x: 250, y: 308 } },
+    'stopping>waiting': { points: [at(700, 316), at(150, 316), at(150, 182)], label: { x: 250, y: 296 } },
 
     [`${starting}>withdrawing`]: down(450, 182, 390, { x: 450, y: 214 }),
     'active>withdrawing': down(530, 240, 390, { x: 530, y: 268, oneLine: true }),
