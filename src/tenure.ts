@@ -7,7 +7,7 @@
  */
 import type { Fault } from '../machines/fault.ts'
 import type { Clock } from './clock.ts'
-import { HoldfastError } from './error.ts'
+import { HoldfastError, textOf } from './error.ts'
 import type { HandOver } from './hand-over.ts'
 import type { OpenTransport, Pipe } from './transport/transport.ts'
 
@@ -130,7 +130,14 @@ export class OwnTenure implements Tenure {
   end(fault: Fault): void {
     if (this.#fault) return
     this.#fault = fault
-    for (const cut of this.#cuts) cut(fault)
+    for (const cut of this.#cuts) {
+      try {
+        cut(fault)
+      } catch (error) {
+        // one that fails must not keep the others from ending
+        process.emitWarning(`A listener of the lease "${this.id}" threw ${textOf(error)}.`, 'HoldfastWarning')
+      }
+    }
     this.#over.abort(new HoldfastError('stopped', `The lease "${this.id}" is over.`, { fault }))
   }
 }
