@@ -10,8 +10,8 @@ import { type Clock, realClock } from '../clock.ts'
 import { HoldfastError } from '../error.ts'
 import { hostOf, portOf } from '../net/resolve.ts'
 import { isSecret, reveal, type Secret, scrubber } from '../secret.ts'
+import { changesOf, changesTo } from './changes.ts'
 import { Gateway, type User } from './etcd/gateway.ts'
-import { changesOf, hintsFor } from './hints.ts'
 import { Questions } from './questions.ts'
 import { checkKey, type LeaseStore } from './store.ts'
 
@@ -71,7 +71,7 @@ export const etcdLeaseStore = (options: EtcdLeaseStoreOptions): LeaseStore => {
         const revision = numberOf(revisionOf(written))
         return written.succeeded === true ? revision : null
       }),
-    watch: (key) => hintsFor(locate(key), changes$),
+    watch: (key) => changesTo(locate(key), changes$),
     close: async () => {
       questions.close()
       closed.next()

@@ -74,9 +74,9 @@ interface Rig {
   readonly store: LeaseStore
 }
 
-const rig = (options: NatsLeaseStoreOptions = {}): Rig => {
+const rig = (options: NatsLeaseStoreOptions = {}, version = '2.12.3'): Rig => {
   const [clock, bucket, connection] = [heapClock(), new FakeBucket(), line<{ type: string }>()]
-  const store = natsLeaseStore({ status: () => connection }, { kv: bucket, clock, ...options })
+  const store = natsLeaseStore({ info: { version }, status: () => connection }, { kv: bucket, clock, ...options })
   return { clock, bucket, connection, store }
 }
 
@@ -228,6 +228,23 @@ describe('a bucket', () => {
     other.bucket.kept = { ...bucket.kept, replicas: 3, streamInfo: { cluster: { name: 'eu' } } }
     await other.store.read('k', signal)
     expect(warned).not.toHaveBeenCalled()
+  })
+
+  test.each([
+    ['2.9.10', 3, true],
+    ['2.10.29', 3, true],
+    ['2.10.0', 1, false],
+    ['2.11.0', 3, false],
+    ['2.12.0-RC.1', 3, false],
+    ['3.0.0', 3, false],
+    ['10.1.0', 5, false],
+  ])('at nats-server %s with replicas: %i is refused: %s', async (version, replicas, isRefused) => {
+    const { bucket, store } = rig({}, version)
+    bucket.kept = { ...bucket.kept, replicas }
+    const read = store.read('k', signal)
+    if (!isRefused) return expect(await read).toBeNull()
+    const message = `The NATS bucket own has 3 replicas at nats-server ${version}: before 2.11 such a bucket may give a lease`
+    await expect(read).rejects.toMatchObject({ code: 'bad-option', message: expect.stringContaining(message) })
   })
 
   test('is looked at once while all goes well, and again after a failure', async () => {
