@@ -288,6 +288,18 @@ describe('a watch', () => {
     expect([bucket.watches.length, clock.pending]).toEqual([2, 0])
   })
 
+  test('that nobody listens to any more is not taken up again', async () => {
+    const { clock, bucket, store } = rig()
+    const watching = store.watch('a').subscribe()
+    await clock.advance(1)
+    bucket.watches[0]!.stop()
+    await clock.advance(500)
+    watching.unsubscribe()
+    expect(clock.pending).toBe(0)
+    await clock.advance(10_000)
+    expect(bucket.watches).toHaveLength(1)
+  })
+
   test('ends with the store, also one that begins later', async () => {
     const { clock, bucket, store } = rig()
     const ends: string[] = []

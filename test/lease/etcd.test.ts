@@ -1,7 +1,11 @@
 /** Leases at a real etcd. */
+import { generateKeyPairSync } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { inspect } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -10,7 +14,7 @@ import { type EtcdLeaseStoreOptions, etcdLeaseStore } from '../../src/lease/etcd
 import type { LeaseStore } from '../../src/lease/store.ts'
 import { secret } from '../../src/secret.ts'
 import { httpProxy } from '../net/proxies.ts'
-import { type Etcd, hasEtcd, startEtcd } from '../peers/etcd.ts'
+import { type Etcd, type EtcdOptions, hasEtcd, startEtcd } from '../peers/etcd.ts'
 import { pem } from '../transport/servers.ts'
 import { outagesOf, promisesOf } from './store-contract.ts'
 
@@ -19,8 +23,8 @@ afterAll(async () => {
   for (const end of ends.reverse()) await end()
 })
 
-const started = async (): Promise<Etcd> => {
-  const server = await startEtcd()
+const started = async (options?: EtcdOptions): Promise<Etcd> => {
+  const server = await startEtcd(options)
   ends.push(() => server.stop())
   return server
 }
@@ -164,11 +168,14 @@ const title = hasEtcd ? 'a real etcd' : 'a real etcd (left out: there is none he
     let guarded: Etcd
     beforeAll(async () => {
       guarded = await started()
-      await guarded.ask('auth/user/add', { name: 'root', password })
-      await guarded.ask('auth/role/add', { name: 'root' })
-      await guarded.ask('auth/user/grant', { user: 'root', role: 'root' })
-      await guarded.ask('auth/enable', {})
+      await addRoot(guarded)
     })
+    const addRoot = async (server: Etcd) => {
+      await server.ask('auth/user/add', { name: 'root', password })
+      await server.ask('auth/role/add', { name: 'root' })
+      await server.ask('auth/user/grant', { user: 'root', role: 'root' })
+      await server.ask('auth/enable', {})
+    }
     const failureOf = async (options: Partial<EtcdLeaseStoreOptions>): Promise<Error> =>
       opened({ url: guarded.url, ...options })
         .replace('k', null, 'x', signal)
@@ -179,9 +186,11 @@ const title = hasEtcd ? 'a real etcd' : 'a real etcd (left out: there is none he
 
     test('asks with a token, and for another when etcd has forgotten it', async () => {
       const store = opened({ url: guarded.url, username: 'root', password: secret(password) })
+      const watcher = opened({ url: guarded.url, username: 'root', password })
       let hints = 0
-      const watching = store.watch('users').subscribe(() => hints++)
+      const watching = watcher.watch('users').subscribe(() => hints++)
       let revision = (await store.replace('users', null, '1', signal))!
+      await vi.waitFor(() => expect(hints).toBeGreaterThan(0), { timeout: 10_000 })
       await guarded.restart()
       await vi.waitFor(async () => expect((await store.read('users', signal))?.value).toBe('1'), { timeout: 10_000 })
       await vi.waitFor(
@@ -206,13 +215,23 @@ const title = hasEtcd ? 'a real etcd' : 'a real etcd (left out: there is none he
     })
 
     test('users that were changed since the token was given cost another token, and no answer', async () => {
-      const store = opened({ url: guarded.url, username: 'root', password })
+      // only tokens of this kind remember which users there were
+      const folder = mkdtempSync(join(tmpdir(), 'holdfast-jwt-'))
+      ends.push(() => rmSync(folder, { recursive: true, force: true }))
+      const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2_048 })
+      writeFileSync(join(folder, 'public.pem'), publicKey.export({ type: 'spki', format: 'pem' }))
+      writeFileSync(join(folder, 'private.pem'), privateKey.export({ type: 'pkcs1', format: 'pem' }), { mode: 0o600 })
+      const keys = `pub-key=${join(folder, 'public.pem')},priv-key=${join(folder, 'private.pem')}`
+      const server = await started({ flags: { 'auth-token': `jwt,${keys},sign-method=RS256,ttl=10m` } })
+      await addRoot(server)
+      const store = opened({ url: server.url, username: 'root', password })
       await store.replace('changed', null, 'x', signal)
-      const { token } = (await guarded.ask('auth/authenticate', { name: 'root', password })) as { token: string }
-      const headers = { Authorization: token }
-      const body = JSON.stringify({ name: 'other', password: 'x' })
-      const added = await fetch(`${guarded.url}/v3/auth/user/add`, { method: 'POST', headers, body })
+      const { token } = (await server.ask('auth/authenticate', { name: 'root', password })) as { token: string }
+      const ask = { method: 'POST', headers: { Authorization: token } }
+      const added = await fetch(`${server.url}/v3/auth/user/add`, { ...ask, body: '{"name":"other","password":"x"}' })
       expect(added.status).toBe(200)
+      const stale = await fetch(`${server.url}/v3/kv/range`, { ...ask, body: '{"key":"eA=="}' })
+      expect(await stale.json()).toMatchObject({ message: 'etcdserver: revision of auth store is old' })
       expect((await store.read('changed', signal))?.value).toBe('x')
     })
 

@@ -28,9 +28,15 @@ export interface EtcdOptions {
   readonly within?: string
   /** Whether what it has written survives a power cut; in a test it need not. */
   readonly toDisk?: boolean
+  /** More of its flags, without the dashes. */
+  readonly flags?: Readonly<Record<string, string>>
 }
 
-export const startEtcd = async ({ within = tmpdir(), toDisk = false }: EtcdOptions = {}): Promise<Etcd> => {
+export const startEtcd = async ({
+  within = tmpdir(),
+  toDisk = false,
+  flags: more = {},
+}: EtcdOptions = {}): Promise<Etcd> => {
   const folder = mkdtempSync(join(within, 'holdfast-etcd-'))
   const [client, peer] = [await freePort(), await freePort()]
   const url = `http://127.0.0.1:${client}`
@@ -43,6 +49,7 @@ export const startEtcd = async ({ within = tmpdir(), toDisk = false }: EtcdOptio
     'initial-advertise-peer-urls': peers,
     'initial-cluster': `default=${peers}`,
     'unsafe-no-fsync': String(!toDisk),
+    ...more,
   }
   const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`)
   let held: HeldChild | undefined
