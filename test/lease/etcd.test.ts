@@ -76,7 +76,7 @@ const signal = new AbortController().signal
 
 const title = hasEtcd ? 'a real etcd' : 'a real etcd (left out: there is none here, package etcd-server)'
 
-;(hasEtcd ? describe : describe.skip)(title, () => {
+;(hasEtcd ? describe.concurrent : describe.skip)(title, () => {
   let shared: Etcd
   beforeAll(async () => {
     shared = await started()

@@ -25,7 +25,7 @@ const signal = new AbortController().signal
 
 const title = hasNats ? 'a real NATS server' : 'a real NATS server (left out: there is none here, package nats-server)'
 
-;(hasNats ? describe : describe.skip)(title, () => {
+;(hasNats ? describe.concurrent : describe.skip)(title, () => {
   let shared: Nats
   beforeAll(async () => {
     shared = await started()
