@@ -57,11 +57,33 @@ const together = async (store: LeaseStore): Promise<number> => {
   return performance.now() - begun
 }
 
-const measure = async (name: string, store: LeaseStore, report: Report): Promise<void> => {
+/** From the write of one process, such as a release, until another is told of it. */
+const tellings = async (writer: LeaseStore, watcher: LeaseStore): Promise<number[]> => {
+  const { signal } = new AbortController()
+  let told: () => void = () => undefined
+  const watching = watcher.watch('told').subscribe(() => told())
+  await new Promise<void>((resolve) => {
+    told = resolve
+  })
+  let revision: number | null = null
+  const took = await timed(async () => {
+    const heard = new Promise<void>((resolve) => {
+      told = resolve
+    })
+    revision = await writer.replace('told', revision, record, signal)
+    await heard
+  })
+  watching.unsubscribe()
+  return took
+}
+
+const measure = async (name: string, store: LeaseStore, other: LeaseStore, report: Report): Promise<void> => {
   const took = await renewals(store)
   report(`${name}: replace`, both(took), `p99 < ${RENEWAL_MAX_MS} ms`, p99(took) < RENEWAL_MAX_MS)
   report(`${name}: ${MANY} of them at once`, fine(await together(store)), '(no promise)', true)
+  report(`${name}: from a write until another is told`, both(await tellings(store, other)), '(no promise)', true)
   await store.close()
+  await other.close()
 }
 
 const atNats = async (within: string, report: Report): Promise<void> => {
@@ -69,7 +91,7 @@ const atNats = async (within: string, report: Report): Promise<void> => {
   const connection = await connect({ servers: server.address })
   try {
     report('control: NATS, ping', both(await timed(() => connection.rtt())), '(loopback)', true)
-    await measure('NATS', natsLeaseStore(connection), report)
+    await measure('NATS', natsLeaseStore(connection), natsLeaseStore(connection), report)
   } finally {
     await connection.close()
     await server.stop()
@@ -81,7 +103,8 @@ const atEtcd = async (within: string, report: Report): Promise<void> => {
   try {
     const health = async () => (await fetch(`${server.url}/version`)).text()
     report('control: etcd, GET /version', both(await timed(health)), '(loopback)', true)
-    await measure('etcd', etcdLeaseStore({ url: server.url }), report)
+    const open = () => etcdLeaseStore({ url: server.url })
+    await measure('etcd', open(), open(), report)
   } finally {
     await server.stop()
   }

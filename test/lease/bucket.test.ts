@@ -311,16 +311,3 @@ describe('a watch', () => {
     expect([ends, bucket.watches.length, clock.pending]).toEqual([['a', 'b'], 1, 0])
   })
 })
-
-test.each([
-  [{ replicas: 0 }, 'replicas'],
-  [{ replicas: 1.5 }, 'replicas'],
-  [{ bucket: 'a.b' }, 'bucket'],
-  [{ ttl: 3 }, '"ttl"'],
-])('wrong options are refused at once (%#)', (options, named) => {
-  expect(() => rig(options as NatsLeaseStoreOptions)).toThrow(named)
-})
-
-test('what is no connection is refused at once', () => {
-  expect(() => natsLeaseStore('nats://127.0.0.1' as never)).toThrow('needs a connection: await connect({ servers })')
-})
