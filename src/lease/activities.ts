@@ -57,7 +57,7 @@ export interface Ports {
 }
 
 /** What one question to the store may take, of the time that a grant lasts. */
-const ATTEMPTS = 4
+const ATTEMPTS = 5
 /** A failed renewal is tried again after so many milliseconds, and up to twice that. */
 const AGAIN_MS = 400
 /** A record with more may be too big for the store: NATS takes 1 MiB, etcd 1.5. */

@@ -8,10 +8,11 @@ import { encode, rangeOf, readEntry, revisionOf } from '../adapter/etcd/entries.
 import { asObject } from '../adapter/json.ts'
 import { type Clock, realClock } from '../clock.ts'
 import { HoldfastError } from '../error.ts'
+import { parseProxy } from '../net/proxy.ts'
 import { hostOf, portOf } from '../net/resolve.ts'
 import { isSecret, reveal, type Secret, scrubber } from '../secret.ts'
+import { changesOf, changesTo } from './changes.ts'
 import { Gateway, type User } from './etcd/gateway.ts'
-import { changesOf, hintsFor } from './hints.ts'
 import { Questions } from './questions.ts'
 import { checkKey, type LeaseStore } from './store.ts'
 
@@ -71,7 +72,7 @@ export const etcdLeaseStore = (options: EtcdLeaseStoreOptions): LeaseStore => {
         const revision = numberOf(revisionOf(written))
         return written.succeeded === true ? revision : null
       }),
-    watch: (key) => hintsFor(locate(key), changes$),
+    watch: (key) => changesTo(locate(key), changes$),
     close: async () => {
       questions.close()
       closed.next()
@@ -99,10 +100,12 @@ const checkOptions = (
   options: EtcdLeaseStoreOptions,
 ): { members: readonly string[]; user: User | undefined; prefix: string; clock: Clock } => {
   refuseUnknown(options ?? {}, KNOWN, 'options of etcdLeaseStore()')
-  const { url, urls, username, password, prefix = 'holdfast/', clock = realClock } = options ?? {}
+  const { url, urls, username, password, prefix = 'holdfast/', proxy, clock = realClock } = options ?? {}
   if ((url === undefined) === (urls === undefined)) throw refuse('needs a url, or several as urls, and not both')
   if (urls !== undefined && !(Array.isArray(urls) && urls.length > 0)) throw refuse('has urls that are no list of some')
   if (typeof prefix !== 'string') throw refuse(`has a prefix that is ${describe(prefix)}; it must be a string`)
+  if (proxy !== undefined && proxy !== false && !(typeof proxy === 'string' && parseProxy(proxy)))
+    throw refuse('has a proxy that is neither false nor the URL of one: http://, https:// or socks5://')
   const secret = isSecret(password) ? reveal(password) : password
   if ((username === undefined) !== (secret === undefined)) throw refuse('has half of a username and password')
   for (const [name, text] of Object.entries({ username, password: secret })) {

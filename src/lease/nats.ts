@@ -7,7 +7,7 @@ import { describe, refuseUnknown } from '../adapter/adapter.ts'
 import { type Clock, realClock } from '../clock.ts'
 import { HoldfastError, isHoldfastError } from '../error.ts'
 import { scrubber } from '../secret.ts'
-import { changesOf, hintsFor } from './hints.ts'
+import { changesOf, changesTo } from './changes.ts'
 import { judge, makeBucket, type NatsBucket } from './nats/bucket.ts'
 import { type NatsConnection, Presence } from './nats/presence.ts'
 import { Questions } from './questions.ts'
@@ -30,8 +30,9 @@ export interface NatsLeaseStoreOptions {
  * Keeps leases in NATS, over a connection of yours that stays yours. It needs the optional package `@nats-io/kv`.
  *
  * What the server really made of the bucket is read back. `bad-option` if it keeps records in memory or for a time, or on
- * fewer servers than `replicas`: a record that vanishes while its owner runs on would let a second one in. A single
- * replica in a cluster is a warning of the process. After any failure the bucket is looked at again.
+ * fewer servers than `replicas`: a record that vanishes while its owner runs on would let a second one in; and if it has
+ * replicas at a server before 2.11, which may let two in at once. A single replica in a cluster is a warning of the
+ * process. After any failure the bucket is looked at again.
  */
 export const natsLeaseStore = (connection: NatsConnection, options: NatsLeaseStoreOptions = {}): LeaseStore => {
   checkOptions(connection, options)
@@ -47,7 +48,7 @@ export const natsLeaseStore = (connection: NatsConnection, options: NatsLeaseSto
 
   const open = async (): Promise<NatsBucket> => {
     const bucket = kv ?? (await makeBucket(connection, name, replicas))
-    const warning = judge(await bucket.status(), replicas)
+    const warning = judge(await bucket.status(), { replicas, version: connection.info?.version })
     if (warning && !hasWarned) process.emitWarning(warning, 'HoldfastWarning')
     hasWarned ||= warning !== undefined
     return bucket
@@ -94,7 +95,7 @@ export const natsLeaseStore = (connection: NatsConnection, options: NatsLeaseSto
           return expected === null ? create(bucket, at, write) : write(expected)
         })
       }),
-    watch: (key) => hintsFor(encode(key), changes$),
+    watch: (key) => changesTo(encode(key), changes$),
     close: async () => {
       questions.close()
       presence.close()

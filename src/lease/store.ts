@@ -7,7 +7,7 @@
  */
 import { type Observable, Subject } from 'rxjs'
 import { HoldfastError } from '../error.ts'
-import { hintsFor } from './hints.ts'
+import { changesTo } from './changes.ts'
 
 /** A record as the store has it. */
 export interface StoredLease {
@@ -58,7 +58,7 @@ export const memoryLeaseStore = (): LeaseStore => {
     },
     watch: (key) => {
       checkKey(key)
-      return hintsFor(key, changed)
+      return changesTo(key, changed)
     },
     // others may share it
     close: async () => undefined,

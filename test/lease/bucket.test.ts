@@ -74,9 +74,9 @@ interface Rig {
   readonly store: LeaseStore
 }
 
-const rig = (options: NatsLeaseStoreOptions = {}): Rig => {
+const rig = (options: NatsLeaseStoreOptions = {}, version = '2.12.3'): Rig => {
   const [clock, bucket, connection] = [heapClock(), new FakeBucket(), line<{ type: string }>()]
-  const store = natsLeaseStore({ status: () => connection }, { kv: bucket, clock, ...options })
+  const store = natsLeaseStore({ info: { version }, status: () => connection }, { kv: bucket, clock, ...options })
   return { clock, bucket, connection, store }
 }
 
@@ -230,6 +230,23 @@ describe('a bucket', () => {
     expect(warned).not.toHaveBeenCalled()
   })
 
+  test.each([
+    ['2.9.10', 3, true],
+    ['2.10.29', 3, true],
+    ['2.10.0', 1, false],
+    ['2.11.0', 3, false],
+    ['2.12.0-RC.1', 3, false],
+    ['3.0.0', 3, false],
+    ['10.1.0', 5, false],
+  ])('at nats-server %s with replicas: %i is refused: %s', async (version, replicas, isRefused) => {
+    const { bucket, store } = rig({}, version)
+    bucket.kept = { ...bucket.kept, replicas }
+    const read = store.read('k', signal)
+    if (!isRefused) return expect(await read).toBeNull()
+    const message = `The NATS bucket own has 3 replicas at nats-server ${version}: before 2.11 such a bucket may give a lease`
+    await expect(read).rejects.toMatchObject({ code: 'bad-option', message: expect.stringContaining(message) })
+  })
+
   test('is looked at once while all goes well, and again after a failure', async () => {
     const { bucket, store } = rig()
     for (let i = 0; i < 3; i++) await store.read('k', signal)
@@ -271,6 +288,18 @@ describe('a watch', () => {
     expect([bucket.watches.length, clock.pending]).toEqual([2, 0])
   })
 
+  test('that nobody listens to any more is not taken up again', async () => {
+    const { clock, bucket, store } = rig()
+    const watching = store.watch('a').subscribe()
+    await clock.advance(1)
+    bucket.watches[0]!.stop()
+    await clock.advance(500)
+    watching.unsubscribe()
+    expect(clock.pending).toBe(0)
+    await clock.advance(10_000)
+    expect(bucket.watches).toHaveLength(1)
+  })
+
   test('ends with the store, also one that begins later', async () => {
     const { clock, bucket, store } = rig()
     const ends: string[] = []
@@ -281,17 +310,4 @@ describe('a watch', () => {
     await clock.advance(10_000)
     expect([ends, bucket.watches.length, clock.pending]).toEqual([['a', 'b'], 1, 0])
   })
-})
-
-test.each([
-  [{ replicas: 0 }, 'replicas'],
-  [{ replicas: 1.5 }, 'replicas'],
-  [{ bucket: 'a.b' }, 'bucket'],
-  [{ ttl: 3 }, '"ttl"'],
-])('wrong options are refused at once (%#)', (options, named) => {
-  expect(() => rig(options as NatsLeaseStoreOptions)).toThrow(named)
-})
-
-test('what is no connection is refused at once', () => {
-  expect(() => natsLeaseStore('nats://127.0.0.1' as never)).toThrow('needs a connection: await connect({ servers })')
 })

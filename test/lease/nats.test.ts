@@ -1,9 +1,9 @@
 /** Leases at a real NATS server. */
 import { Kvm } from '@nats-io/kv'
 import { connect } from '@nats-io/transport-node'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type NatsLeaseStoreOptions, natsLeaseStore } from '../../src/lease/nats.ts'
-import { hasNats, type Nats, startNats } from '../peers/nats.ts'
+import { hasNats, type Nats, startNats, startNatsCluster } from '../peers/nats.ts'
 import { outagesOf, promisesOf } from './store-contract.ts'
 
 const ends: (() => unknown)[] = []
@@ -25,7 +25,7 @@ const signal = new AbortController().signal
 
 const title = hasNats ? 'a real NATS server' : 'a real NATS server (left out: there is none here, package nats-server)'
 
-;(hasNats ? describe : describe.skip)(title, () => {
+;(hasNats ? describe.concurrent : describe.skip)(title, () => {
   let shared: Nats
   beforeAll(async () => {
     shared = await started()
@@ -129,5 +129,40 @@ const title = hasNats ? 'a real NATS server' : 'a real NATS server (left out: th
     const other = await connected(shared)
     await natsLeaseStore(other).close()
     expect(other.isClosed()).toBe(false)
+  })
+
+  test('in a cluster of three of two who write at once exactly one wins; servers that let both are refused', async () => {
+    const servers = await startNatsCluster()
+    ends.push(() => Promise.all(servers.map((server) => server.stop())))
+    const [one, other] = await Promise.all([connected(servers[0]!), connected(servers[1]!)])
+    const bucket = await vi.waitFor(() => new Kvm(one).create('three', { replicas: 3 }), {
+      timeout: 20_000,
+      interval: 200,
+    })
+    const stores = [natsLeaseStore(one, { bucket: 'three' }), natsLeaseStore(other, { bucket: 'three' })]
+    const [, major, minor] = /^(\d+)\.(\d+)/.exec(one.info!.version)!
+    if (Number(major) === 2 && Number(minor) < 11) {
+      const message = expect.stringContaining('may give a lease to two at once. Update the servers')
+      await expect(stores[0]!.read('k', signal)).rejects.toMatchObject({ code: 'bad-option', message })
+      // what they would do
+      const buckets = [bucket, await new Kvm(other).open('three')]
+      let [both, previousSeq] = [0, await bucket.create('k', 'x')]
+      for (let round = 0; round < 200; round++) {
+        const made = await Promise.allSettled(buckets.map((each) => each.put('k', 'x', { previousSeq })))
+        const granted = made.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
+        if (granted.length > 1) both++
+        previousSeq = Math.max(...granted)
+      }
+      expect(both).toBeGreaterThan(0)
+      console.log(`nats-server ${one.info!.version}: of 200 pairs of writes at once both were granted ${both} times`)
+      return
+    }
+    let revision = await stores[0]!.replace('k', null, 'x', signal)
+    for (let round = 0; round < 200; round++) {
+      const made = await Promise.all(stores.map((store) => store.replace('k', revision, 'x', signal)))
+      const granted = made.filter((each) => each !== null)
+      expect(granted).toHaveLength(1)
+      revision = granted[0]!
+    }
   })
 })

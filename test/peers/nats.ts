@@ -17,10 +17,22 @@ export interface Nats extends RealProcess {
   readonly address: string
 }
 
-export const startNats = async ({ jetStream = true } = {}): Promise<Nats> => {
-  const folder = mkdtempSync(join(tmpdir(), 'holdfast-nats-'))
+export interface NatsOptions {
+  readonly jetStream?: boolean
+  /** Where its folder is made. */
+  readonly within?: string
+  readonly flags?: readonly string[]
+}
+
+export const startNats = async ({
+  jetStream = true,
+  within = tmpdir(),
+  flags = [],
+}: NatsOptions = {}): Promise<Nats> => {
+  const folder = mkdtempSync(join(within, 'holdfast-nats-'))
   const port = await freePort()
-  const args = ['--addr', '127.0.0.1', '--port', String(port), ...(jetStream ? ['-js', '-sd', folder] : [])]
+  const kept = jetStream ? ['-js', '-sd', folder] : []
+  const args = ['--addr', '127.0.0.1', '--port', String(port), ...kept, ...flags]
   let held: HeldChild | undefined
 
   const start = async () => {
@@ -49,6 +61,15 @@ export const startNats = async ({ jetStream = true } = {}): Promise<Nats> => {
       rmSync(folder, { recursive: true, force: true })
     },
   }
+}
+
+/** Three that are one cluster. */
+export const startNatsCluster = async (): Promise<Nats[]> => {
+  const ports = [await freePort(), await freePort(), await freePort()]
+  const routes = ports.map((port) => `nats://127.0.0.1:${port}`)
+  const flagsOf = (i: number) =>
+    ['--name', `n${i}`, '--cluster_name', 'three', '--cluster', routes[i]!, '--routes', routes.join(',')] as const
+  return Promise.all(ports.map((_, i) => startNats({ flags: flagsOf(i) })))
 }
 
 const isListening = (port: number): Promise<boolean> =>

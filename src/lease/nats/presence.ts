@@ -6,6 +6,8 @@
 
 /** What is known here of a connection of `@nats-io/transport-node`, or of any other of `@nats-io/nats-core`. */
 export interface NatsConnection {
+  /** What the server said of itself, once there was one. */
+  readonly info?: { readonly version: string } | undefined
   status(): AsyncIterable<{ readonly type: string }>
 }
 

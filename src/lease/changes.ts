@@ -1,4 +1,4 @@
-/** Hints that a record may have changed, from a source that may end at any time and is then begun again. */
+/** What tells that records may have changed, from a source that may end at any time and is then begun again. */
 import { filter, map, Observable, share } from 'rxjs'
 import type { Clock, Timer } from '../clock.ts'
 
@@ -10,7 +10,7 @@ const AGAIN_MS = 1_000
 
 /**
  * What a source tells, for as long as somebody listens. However it ends, or fails to begin, it is begun again after a
- * second: hints may be lost, and the listener times the lease himself.
+ * second: a change in between is missed.
  */
 export const changesOf = (
   clock: Clock,
@@ -30,7 +30,7 @@ export const changesOf = (
     }
   }).pipe(share())
 
-export const hintsFor = (key: string, changes$: Observable<Change>): Observable<void> =>
+export const changesTo = (key: string, changes$: Observable<Change>): Observable<void> =>
   changes$.pipe(
     filter((change) => change === undefined || change === key),
     map(() => undefined),
