@@ -1,12 +1,11 @@
 /** HTTP beside a link, on undici, over sockets that our own dialer opened. */
 import type { Socket } from 'node:net'
 import { Agent, type Dispatcher } from 'undici'
-import { kindOf } from '../../machines/fault.ts'
 import type { HttpOutgoing, Target } from '../adapter/adapter.ts'
 import type { Clock } from '../clock.ts'
 import { faultFrom, textOf } from '../error.ts'
 import type { Scrub } from '../secret.ts'
-import { DialError, dial } from './dial.ts'
+import { dial } from './dial.ts'
 import { proxyFor } from './proxy.ts'
 import { type Lookup, resolverOf } from './resolve.ts'
 import { routeTo } from './route.ts'
@@ -55,8 +54,7 @@ export const http = (options: HttpOptions, failed: Failed): Http => {
       agent ??= open()
       const { status, body } = await whole(begin(agent, call, { signal })).catch((error) => {
         const fault = faultFrom(error, 'upgrading')
-        const reached = kindOf(fault) !== 'vacant' && !neverLeft(error)
-        throw failed(reached ? 'uncertain' : 'refused', scrub(fault.detail ?? fault.code))
+        throw failed(neverLeft(error) ? 'refused' : 'uncertain', scrub(fault.detail ?? fault.code))
       })
       try {
         return read(status, body)
@@ -103,9 +101,11 @@ const whole = async (begun: Promise<Begun>): Promise<{ status: number; body: str
   return { status, body: await body.text() }
 }
 
-/** Whether it failed before there was a socket to write it to. */
+/** What failed before there was a socket. The code of an error cannot tell: a way may be gone after the request was written. */
+const dialFailures = new WeakSet<Error>()
+
 const neverLeft = (error: unknown): boolean =>
-  error instanceof DialError || (error instanceof Error && error.cause !== undefined && neverLeft(error.cause))
+  error instanceof Error && (dialFailures.has(error) || (error.cause !== undefined && neverLeft(error.cause)))
 
 type Connector = (options: { protocol: string; hostname: string; port: string }, tell: Connected) => void
 type Connected = (...result: [null, Socket] | [Error, null]) => void
@@ -121,6 +121,7 @@ const connector =
     let cancel: () => void = () => undefined
     const settle: Connected = (...result) => {
       if (!undo.delete(end)) return
+      if (result[0]) dialFailures.add(result[0])
       tell(...result)
     }
     const end = () => {
