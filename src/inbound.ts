@@ -144,9 +144,14 @@ export class Inbound<T> implements AsyncIterable<T> {
     }
   })
 
-  /** Nothing comes any more. What waits can still be read. */
+  /** Nothing comes any more. What waits can still be read, unless somebody else has the bot by now. */
   end(): void {
     this.#ended = true
+    if (!this.#gate()) {
+      for (const backlog of [this.#kept, ...[...this.#readers].map((reader) => reader.backlog)]) {
+        this.#counts.dropped += backlog.discard()
+      }
+    }
     for (const reader of this.#readers) reader.wake()
   }
 
@@ -206,6 +211,8 @@ export class Inbound<T> implements AsyncIterable<T> {
   }
 
   #tellTaken(): void {
+    // what nobody here was given is for the next owner
+    if (!this.#gate()) return
     let open: Entry<T> | undefined
     for (const { firstOpen } of this.#readers) {
       if (firstOpen && (!open || firstOpen.place < open.place)) open = firstOpen

@@ -94,6 +94,18 @@ test('what waits and what is under way has its fate, and a call its end', async 
   expect(sent.value?.fate).not.toBe('delivered')
 })
 
+test('what nobody has read is dropped and counted, and its cursor is not taken', async () => {
+  const { clock, network, tenure, link } = owned()
+  await clock.advance(100)
+  for (const id of ['a', 'b', 'c']) network.current!.frame({ op: 'news', id })
+  const reader = link[Symbol.asyncIterator]()
+  expect((await reader.next()).value).toMatchObject({ id: 'a' })
+  tenure.end(taken)
+  expect(await reader.next()).toEqual({ done: true, value: undefined })
+  expect(link.stats.inbound).toMatchObject({ arrived: 3, dropped: 2, waiting: 0 })
+  await clock.advance(0)
+})
+
 test('a listener that throws keeps nobody from ending', async () => {
   const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
   const clock = heapClock()
