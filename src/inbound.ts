@@ -144,14 +144,16 @@ export class Inbound<T> implements AsyncIterable<T> {
     }
   })
 
-  /** Nothing comes any more. What waits can still be read, unless somebody else has the bot by now. */
+  /** The gate is shut for good: what nobody has read is for somebody else. */
+  shut(): void {
+    for (const backlog of new Set([this.#kept, ...[...this.#readers].map((reader) => reader.backlog)])) {
+      this.#counts.dropped += backlog.discard()
+    }
+  }
+
+  /** Nothing comes any more. What waits can still be read. */
   end(): void {
     this.#ended = true
-    if (!this.#gate()) {
-      for (const backlog of [this.#kept, ...[...this.#readers].map((reader) => reader.backlog)]) {
-        this.#counts.dropped += backlog.discard()
-      }
-    }
     for (const reader of this.#readers) reader.wake()
   }
 

@@ -420,8 +420,10 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
 
   #stopByLease(tenure: Tenure | undefined): void {
     if (!tenure) return
-    const forget = tenure.whenOver((fault) => this.#runs.cut(fault))
-    void this.#stopped.then(forget)
+    tenure.whenOver((fault) => {
+      this.#inbound.shut()
+      this.#runs.cut(fault)
+    })
   }
 
   get status(): LinkStatus {

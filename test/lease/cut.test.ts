@@ -106,6 +106,19 @@ test('what nobody has read is dropped and counted, and its cursor is not taken',
   await clock.advance(0)
 })
 
+test('nor is it read after the link has stopped in order, once the lease is another one’s', async () => {
+  const { clock, network, tenure, link } = owned()
+  await clock.advance(100)
+  for (const id of ['a', 'b']) network.current!.frame({ op: 'news', id })
+  const stopped = follow(link.stop())
+  await clock.advance(4_000)
+  expect(stopped.settled).toBe(true)
+  expect(link.stats.inbound.waiting).toBe(2)
+  tenure.end(taken)
+  expect(await link[Symbol.asyncIterator]().next()).toEqual({ done: true, value: undefined })
+  expect(link.stats.inbound).toMatchObject({ dropped: 2, waiting: 0 })
+})
+
 test('a listener that throws keeps nobody from ending', async () => {
   const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
   const clock = heapClock()
