@@ -378,8 +378,10 @@ const checkOptions = <L extends LinkToOwn>(id: unknown, options: LeaseOptions<L>
 }
 
 const checkName = (name: string, value: unknown): string => {
-  if (typeof value === 'string' && value !== '' && value.length <= NAME_LENGTH_MAX) return value
-  throw wrong(name, value, `a string of 1 to ${NAME_LENGTH_MAX} characters`)
+  // half a surrogate pair is no key for a store
+  const isText = typeof value === 'string' && !/\p{Surrogate}/u.test(value)
+  if (isText && value !== '' && value.length <= NAME_LENGTH_MAX) return value
+  throw wrong(name, value, `well-formed text of 1 to ${NAME_LENGTH_MAX} characters`)
 }
 
 const checkSecret = (secret: string | Secret | undefined): string | undefined => {

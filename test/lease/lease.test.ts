@@ -473,7 +473,8 @@ test.each<[Record<string, unknown>, string]>([
   [{ ttlMs: 10 }, 'lease(): ttlMs is the number 10; it must be a whole number from 1000 to 600000.'],
   [{ marginMs: 1 }, 'lease(): marginMs is the number 1; it must be a whole number from 750 to 7500.'],
   [{ graceMs: -1 }, 'lease(): graceMs is the number -1'],
-  [{ owner: '' }, 'lease(): owner is a string; it must be a string of 1 to 128'],
+  [{ owner: '' }, 'lease(): owner is a string; it must be well-formed text of 1 to 128'],
+  [{ owner: '\ud800' }, 'well-formed text'],
   [{ secret: 'short' }, 'lease(): secret must be a string of 16 characters at least.'],
   [{ colour: 'red' }, '"colour"'],
 ])('a wrong option is refused at once, by name: %j', (options, text) => {
