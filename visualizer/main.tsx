@@ -4,7 +4,8 @@ import { effect } from '@preact/signals'
 import { render } from 'preact'
 import { App } from './app.tsx'
 import { listenToKeys } from './keys.tsx'
-import { chosen, isDark, moment, openFile, replaying, startTicking, traces, wanted } from './store.ts'
+import { remember } from './memory.ts'
+import { chosen, isDark, moment, openFile, replaying, startTicking, theme, traces, wanted } from './store.ts'
 import { startStream } from './stream.ts'
 import { language, word } from './words.ts'
 
@@ -34,6 +35,7 @@ const writeAddress = () => {
   const address = new URLSearchParams()
   const [first] = traces.value
   if (first) address.set('t', String(Math.round(moment.value - first.begin)))
+  else if (wanted.moment !== null) address.set('t', String(wanted.moment))
   const link = chosen.value?.id ?? wanted.link
   if (link) address.set('link', link)
   history.replaceState(null, '', `#${address}`)
@@ -71,6 +73,8 @@ effect(() => {
   document.title = `holdfast${replaying.value ? ` ${word('trace')}` : ''}`
 })
 
+remember('theme', theme)
+remember('language', language)
 takeFiles()
 listenToKeys()
 startTicking()
