@@ -4,7 +4,7 @@ import { useEffect, useRef } from 'preact/hooks'
 import { Drawing } from './drawing.ts'
 import { edgeOf } from './edges.ts'
 import { Playback } from './playback.ts'
-import { chosen, chosenIndex, motionless, moved, source, tenth, version } from './store.ts'
+import { chosen, chosenIndex, motionless, moved, replaying, source, tenth, version } from './store.ts'
 import { counted, fill, language, lasting, word } from './words.ts'
 
 /** The chart takes the whole width of the page. */
@@ -90,5 +90,9 @@ const Counted = () => {
   version.value
   const from = source.value
   const length = from?.reached(chosenIndex.value) ?? 0
-  return length === 0 ? null : <span class="hint">{fill('chartCounts', counted(length, 'transitions'))}</span>
+  return length === 0 ? null : (
+    <span class="hint">
+      {fill(replaying.value ? 'chartCountsHere' : 'chartCounts', counted(length, 'transitions'))}
+    </span>
+  )
 }

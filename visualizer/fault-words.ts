@@ -10,11 +10,17 @@ const faults: Record<string, { readonly name: Told; readonly does: Told }> = {
   },
   freeze: {
     name: ['freeze', '冻结'],
-    does: ['The peer stands still until it is missed, and 2 s more; its sockets stay open.', '对端停住，直到被发现后再过 2 秒；套接字保持打开。'],
+    does: [
+      'The peer stands still until it is missed, and 2 s more; its sockets stay open.',
+      '对端停住，直到被发现后再过 2 秒；套接字保持打开。',
+    ],
   },
   refuse: {
     name: ['refuse', '拒绝连接'],
-    does: ['The peer is killed; nothing listens until a dial was refused, and 2 s more.', '对端被杀死；直到有拨号被拒后再过 2 秒，端口无人监听。'],
+    does: [
+      'The peer is killed; nothing listens until a dial was refused, and 2 s more.',
+      '对端被杀死；直到有拨号被拒后再过 2 秒，端口无人监听。',
+    ],
   },
   'close-1006': {
     name: ['close 1006', '关闭 1006'],
@@ -45,7 +51,10 @@ const faults: Record<string, { readonly name: Told; readonly does: Told }> = {
   },
   'dns-failure': {
     name: ['DNS failure', 'DNS 故障'],
-    does: ['The name of the peer does not exist until it was asked for, and 2 s more.', '对端的域名不存在，直到被查询后再过 2 秒。'],
+    does: [
+      'The name of the peer does not exist until it was asked for, and 2 s more.',
+      '对端的域名不存在，直到被查询后再过 2 秒。',
+    ],
   },
 }
 

@@ -88,6 +88,7 @@ export const Grid = () => {
   const cell = cellOf(count, room.value)
   const columns = columnsOf(cell.width)
   const rows = Math.ceil(count / columns)
+  const high = `${Math.min(HEIGHT_MAX, Math.max(1, rows) * cell.height + 2)}px`
 
   useEffect(() => {
     const place = shown.peek().findIndex(({ index }) => index === chosenIndex.value)
@@ -138,7 +139,7 @@ export const Grid = () => {
         id="grid"
         class="scroller"
         ref={scroller}
-        style={{ height: `${Math.min(HEIGHT_MAX, Math.max(1, rows) * cell.height + 2)}px` }}
+        style={{ height: high, '--high': high }}
         // biome-ignore lint/a11y/noNoninteractiveTabindex: what is drawn in it is moved through by keys
         tabIndex={0}
         role="application"

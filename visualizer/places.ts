@@ -7,6 +7,11 @@ interface Box {
   readonly height: number
 }
 
+interface Point {
+  readonly x: number
+  readonly y: number
+}
+
 /** A place, by its middle. */
 export type Place = Box
 
@@ -14,14 +19,14 @@ const WIDTH = 26
 const HEIGHT = 16
 const STEP = 6
 /** How far beside its line a number may stand. */
-const ASIDE = [0, 13, -13, 17, -17]
+const ASIDE = [0, 13, -13, 17, -17, 23, -23]
 /** Words are wider while the reader's language or letters are others. */
 const AIR = 2
 
 const meet = (a: Box, b: Box): boolean =>
   a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height
 
-const around = ({ x, y }: { x: number; y: number }): Box => ({
+const around = ({ x, y }: Point): Box => ({
   x: x - WIDTH / 2,
   y: y - HEIGHT / 2,
   width: WIDTH,
@@ -57,36 +62,46 @@ export class Places {
     }
   }
 
-  /** The free place nearest to the tip of the line; beside the words where there is no line. */
+  /** The free place nearest to the tip of the line, or else beside its words; if need be on the line of another. */
   take(edge: SVGGraphicsElement): Place {
-    const path = edge.querySelector('path')
-    const place = (path && this.#along(path, edge)) ?? this.#besideWords(edge)
-    const box = around(place)
+    const places = [...alongLine(edge), ...besideWords(edge)]
+    const free = places.filter((place) => !this.#taken.some((each) => meet(each, around(place))))
+    const found = free.find((place) => !this.#isOnLine(around(place), edge)) ?? free[0] ?? places.at(-1)!
+    const box = around(found)
     this.#taken.push(box)
-    return { ...place, width: WIDTH, height: HEIGHT }
+    return { ...found, width: WIDTH, height: HEIGHT }
   }
 
-  #along(path: SVGPathElement, edge: Element): { x: number; y: number } | undefined {
-    const points = pointsOf(path).reverse()
-    for (const aside of ASIDE) {
-      for (const [i, { x, y }] of points.entries()) {
-        const before = points[i + 1] ?? points[i - 1]!
-        const isLevel = Math.abs(before.y - y) < Math.abs(before.x - x)
-        const place = isLevel ? { x, y: y + aside } : { x: x + aside, y }
-        if (i > 1 && this.#isFree(around(place), edge)) return place
-      }
-    }
-    return undefined
+  #isOnLine(box: Box, own: Element): boolean {
+    for (const [edge, points] of this.#lines) if (edge !== own && points.some((each) => meet(each, box))) return true
+    return false
   }
+}
 
-  #isFree(box: Box, own: Element): boolean {
-    if (this.#taken.some((each) => meet(each, box))) return false
-    for (const [edge, points] of this.#lines) if (edge !== own && points.some((each) => meet(each, box))) return false
-    return true
-  }
+const alongLine = (edge: Element): Point[] => {
+  const path = edge.querySelector('path')
+  if (!path) return []
+  const points = pointsOf(path).reverse()
+  return ASIDE.flatMap((aside) =>
+    points.flatMap(({ x, y }, i) => {
+      // not on the arrow's head
+      if (i < 2) return []
+      const before = points[i - 1]!
+      const isLevel = Math.abs(before.y - y) < Math.abs(before.x - x)
+      return [isLevel ? { x, y: y + aside } : { x: x + aside, y }]
+    }),
+  )
+}
 
-  #besideWords(edge: SVGGraphicsElement): { x: number; y: number } {
-    const { x, y, width, height } = edge.querySelector('text')!.getBBox()
-    return { x: x + width + WIDTH / 2 + 4, y: y + height / 2 }
-  }
+const besideWords = (edge: Element): Point[] => {
+  const words = edge.querySelector('text')
+  if (!words) return []
+  const { x, y, width, height } = words.getBBox()
+  const [middle, far] = [y + height / 2, WIDTH / 2 + 4]
+  return [
+    { x: x + width + far, y: middle },
+    { x: x - far, y: middle },
+    { x: x + width / 2, y: y + height + HEIGHT / 2 + 2 },
+    { x: x + width / 2, y: y - HEIGHT / 2 - 2 },
+  ]
 }

@@ -13,6 +13,7 @@ const words = {
   causesLately: ['last minute:', '最近一分钟：'],
   chart: ['Chart', '状态图'],
   chartCounts: ['numbers: in the {} kept', '数字：所保留的 {}中的次数'],
+  chartCountsHere: ['numbers: in the {} up to here', '数字：截至此刻的 {}中的次数'],
   chartSigns: [
     'Filled: where it is. Bold arrows: what can happen next. Red ring: the time left. ≤ is a deadline; a frame is the life of one resource, and leaving it ends what runs in it.',
     '实心：当前状态。粗箭头：接下来可能发生的转移。红圈：剩余时间。≤ 为期限；外框是一项资源的生命周期，离开外框即结束其中运行的一切。',

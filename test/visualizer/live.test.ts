@@ -167,9 +167,7 @@ describe.skipIf('missing' in chromium)(title, () => {
       /^0\.\d+ 1$/,
     )
     await page.locator('[data-fault=refuse]').click()
-    await expect
-      .poll(() => page.locator('#answers li').first().textContent())
-      .toBe('refuse: the peer is down already')
+    await expect.poll(() => page.locator('#answers li').first().textContent()).toBe('refuse: the peer is down already')
     await page.locator('#order-retry').click()
     await expect.poll(() => inspector.orders.at(-1)).toEqual({ t: 'cmd', n: 3, cmd: 'retry', index: 0 })
     await expect.poll(() => page.locator('#e-attached-backoff.flash').count()).toBe(0)

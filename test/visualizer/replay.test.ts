@@ -146,9 +146,7 @@ describe.skipIf('missing' in chromium)(title, () => {
     expect(await page.locator('#trace-facts').textContent()).toContain(': 200 transitions')
     expect(await notices(page)).toEqual([])
     await open(page, packed.subarray(0, packed.length - 20), 'cut.hf.ndjson.gz')
-    await expect
-      .poll(async () => (await notices(page)).join())
-      .toContain('The file could not be read to its end')
+    await expect.poll(async () => (await notices(page)).join()).toContain('The file could not be read to its end')
   })
 
   test('two traces stand side by side, dropped together, each from its own beginning', async () => {
