@@ -106,7 +106,7 @@ describe.skipIf('missing' in chromium)(title, () => {
     const { url, link } = await one()
     const page = await stage.look(url)
     await page.waitForSelector('#n-live.here')
-    stage.inspector.move(link, 'transport.lost', 'backoff', { reason: 'connection-lost', delayMs: 8_000 })
+    stage.inspector.move(link, 'transport.lost', 'backoff', { reason: 'connection-lost', delayMs: 5_000 })
     await page.waitForSelector('#n-backoff.due')
     /** How far the ring and the words are from the truth, in milliseconds. */
     const errors = async (of: Page) => {
@@ -116,12 +116,12 @@ describe.skipIf('missing' in chromium)(title, () => {
         now: Date.now(),
       }))
       const left = link.dueAt - now
-      return [Math.abs(share * 8_000 - left), Math.abs(Number.parseFloat(words) * 1_000 - left)]
+      return [Math.abs(share * 5_000 - left), Math.abs(Number.parseFloat(words) * 1_000 - left)]
     }
     // drawn ten times a second, on a machine that does other things too
     const close = 600
     for (const error of await errors(page)) expect(error).toBeLessThan(close)
-    await page.waitForTimeout(1_500)
+    await page.waitForTimeout(700)
     for (const error of await errors(page)) expect(error).toBeLessThan(close)
     const late = await stage.look(url)
     await late.waitForSelector('#n-backoff.due')

@@ -74,6 +74,8 @@ export class FakeInspector {
   readonly tokens: string[] = []
   /** Called with each order; a text is the error that is answered. */
   onOrder: (order: Order) => string | undefined = () => undefined
+  /** Orders are not answered. */
+  silent = false
   /** After each delta, for whoever measures. */
   onDelta: (at: number) => void = () => undefined
   readonly #http: Server
@@ -117,6 +119,7 @@ export class FakeInspector {
   }
 
   async stop(): Promise<void> {
+    if (!this.#http.listening) return
     clearInterval(this.#timer)
     this.drop()
     await new Promise((resolve) => this.#http.close(resolve))
@@ -245,6 +248,7 @@ export class FakeInspector {
     if (message.t !== 'cmd') return
     this.orders.push(message)
     const error = this.onOrder(message)
+    if (this.silent) return
     send(viewer, { t: 'done', n: message.n, ...(error !== undefined && { error }) })
   }
 

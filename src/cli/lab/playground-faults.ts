@@ -76,9 +76,12 @@ export const playgroundFaults: Readonly<Record<string, Fault>> = {
   'close-4004': dismissed(4004),
   'upgrade-401': atTheDoor({ refuse: 401 }, ({ state }) => state === 'parked'),
   'upgrade-429': atTheDoor({ refuse: 429, retryAfter: String(RETRY_AFTER_S) }, blames('throttled')),
-  'slow-handshake': async (ground) => {
-    await atTheDoor({ upgradeAfterMs: 4_000 }, ({ state }) => state === 'handshaking')(ground)
-    await reaches(ground.link, ({ state }) => state !== 'handshaking')
+  'slow-handshake': async ({ peer, link }) => {
+    peer.behave({ upgradeAfterMs: 4_000 })
+    peer.cut()
+    await reaches(link, ({ state }) => state === 'handshaking')
+    await reaches(link, ({ state }) => state !== 'handshaking')
+    peer.behave('healthy')
   },
   'dns-failure': async ({ peer, link, name }) => {
     name(false)
