@@ -29,12 +29,12 @@ export const App = () => {
             <Grid />
           </section>
           {!isComparing && <Timeline />}
+          <RoundTrip />
           <Faults />
         </div>
         <div class="column">
           <Why />
           <Chart />
-          <RoundTrip />
           <Log />
         </div>
       </main>

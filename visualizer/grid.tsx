@@ -5,7 +5,7 @@ import { type Area, Canvas, shortened } from './canvas.tsx'
 import { type Look, lookOf } from './palette.ts'
 import { reasonText } from './reason.ts'
 import type { Link } from './source.ts'
-import { choose, chosenIndex, isDark, move, second, shown, source, version } from './store.ts'
+import { choose, chosen, chosenIndex, isChosen, isDark, move, second, shown, source, version } from './store.ts'
 import { type Pointed, pointIn, Tip } from './tip.tsx'
 import { language, lasting, stateWord, word } from './words.ts'
 
@@ -90,14 +90,16 @@ export const Grid = () => {
   const rows = Math.ceil(count / columns)
   const high = `${Math.min(HEIGHT_MAX, Math.max(1, rows) * cell.height + 2)}px`
 
+  // what a person chose stays in sight, also when its state sends it elsewhere; what the page chose moves nothing
   useEffect(() => {
+    if (!isChosen.value) return
     const place = shown.peek().findIndex(({ index }) => index === chosenIndex.value)
     const box = scroller.current!
     if (place < 0) return
     const y = Math.floor(place / columns) * cell.height
     if (y < box.scrollTop) box.scrollTop = y
     else if (y + cell.height > box.scrollTop + box.clientHeight) box.scrollTop = y + cell.height - box.clientHeight
-  }, [chosenIndex.value, cell.height])
+  }, [chosenIndex.value, chosen.value?.state, cell.height])
 
   const press = (event: KeyboardEvent) => {
     const far = columns

@@ -1,5 +1,7 @@
 /** Starts the page: reads the address, connects if there is a host to connect to, and waits for traces. */
 import './page.css'
+import './views.css'
+import './chart.css'
 import { effect } from '@preact/signals'
 import { render } from 'preact'
 import { App } from './app.tsx'

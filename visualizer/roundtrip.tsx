@@ -51,7 +51,7 @@ export const RoundTrip = () => {
           `p50 ${told(0.5)}`,
           `p95 ${told(0.95)}`,
           ...(grace === undefined ? [] : [fill('tripBound', `${grace} ms`)]),
-          fill('tripSpan', lasting(at.at(-1)! - at[0]!)),
+          fill('tripSpan', lasting(at.at(-1)! - at[0]!)).replaceAll(' ', '\u00a0'),
         ].join(' · ')
   return (
     <section aria-labelledby="trip-title" class="trip">

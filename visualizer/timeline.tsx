@@ -8,7 +8,9 @@ import { reasonText } from './reason.ts'
 import type { Link, Source } from './source.ts'
 import {
   choose,
+  chosen,
   chosenIndex,
+  isChosen,
   isDark,
   moment,
   move,
@@ -195,15 +197,15 @@ const Tracks = ({ id, of, rows }: TracksProps) => {
     acts[key]!()
   }
 
-  // the band of the chosen link is in sight, whoever chose it
+  // what a person chose stays in sight
   useEffect(() => {
-    if (other) return
+    if (other || !isChosen.value) return
     const y = rows.peek().findIndex(({ index }) => index === chosenIndex.peek()) * ROW
     const room = box.current!.clientHeight - AXIS - ROW
     if (y < 0) return
     if (y < top.peek()) scrollTo(y)
     else if (y > top.peek() + room) scrollTo(y - room)
-  }, [chosenIndex.value, other])
+  }, [chosenIndex.value, chosen.value?.state, other])
 
   /** Without Ctrl the wheel is the reader's: it moves rows if there are more, and the page otherwise. */
   const wheel = (event: WheelEvent) => {

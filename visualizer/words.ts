@@ -25,7 +25,6 @@ const words = {
     '此地址指向一份轨迹：连接 {}，时刻 {}。请将该轨迹文件拖到这里，或点击“打开轨迹”选择文件。',
   ],
   enlarge: ['enlarge', '放大'],
-  faultFirst: ['One at a time: this one is still under way.', '一次一个：当前故障仍在进行。'],
   gone: ['{} is gone: it has stopped, and its process has let go of it.', '{} 已不在：它已停止，进程不再保留它。'],
   left: ['{} left', '剩余 {}'],
   lookAt: ['It strikes {}.', '作用于 {}。'],

@@ -102,6 +102,43 @@ describe.skipIf('missing' in chromium)(title, () => {
     expect(bold).toEqual(ids.sort())
   })
 
+  test.each([
+    'light',
+    'dark',
+  ] as const)('every word of the chart stands out from what is behind it: %s', async (colorScheme) => {
+    const { url, link } = await one()
+    const page = await stage.look(url, { colorScheme })
+    await page.waitForSelector('#n-live.here')
+    stage.inspector.move(link, 'transport.lost', 'backoff', { reason: 'refused', delayMs: 60_000 })
+    await page.waitForSelector('#n-backoff.due')
+    await expect.poll(() => page.locator('.flash').count()).toBe(0)
+    const faint = await page.locator('#chart').evaluate((chart) => {
+      const light = (color: string) => {
+        const [r, g, b] = color.match(/[\d.]+/g)!.map((part) => {
+          const share = Number(part) / 255
+          return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4
+        })
+        return 0.2126 * r! + 0.7152 * g! + 0.0722 * b!
+      }
+      const contrast = (a: string, b: string) => {
+        const [low, high] = [light(a), light(b)].sort((x, y) => x - y)
+        return (high! + 0.05) / (low! + 0.05)
+      }
+      const paper = getComputedStyle(document.documentElement).backgroundColor
+      const words = [...chart.querySelectorAll<SVGElement>('text')].filter(
+        (each) => each.getBoundingClientRect().width > 0,
+      )
+      const ring = contrast(getComputedStyle(chart.querySelector('.ring')!).stroke, paper)
+      const told = words.map((each) => {
+        const box = each.closest('.node, .badge')?.querySelector('rect')
+        const behind = box ? getComputedStyle(box).fill : paper
+        return { text: each.textContent!, ratio: contrast(getComputedStyle(each).fill, behind) }
+      })
+      return [...told.filter(({ ratio }) => ratio < 4.5), ...(ring < 3 ? [{ text: 'ring', ratio: ring }] : [])]
+    })
+    expect(faint).toEqual([])
+  })
+
   test('the ring and the seconds run out with the deadline, and are right for who comes late or comes back', async () => {
     const { url, link } = await one()
     const page = await stage.look(url)
