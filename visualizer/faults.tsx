@@ -1,16 +1,20 @@
 /** Breaks the lab's own peer on order, and shows what became of orders. */
 import { faultDoes, faultWord } from './fault-words.ts'
-import { answers, canOrder, choose, fleet, orders, replaying } from './store.ts'
+import { answers, canOrder, choose, fleet, orders, replaying, version } from './store.ts'
 import { fill, word } from './words.ts'
 
 export const Faults = () => {
   const hello = fleet.value?.hello
   if (!hello?.control || replaying.value) return null
   const { labFaults, labLink } = hello
-  const isBusy = answers.value.some(({ isFault, error }) => isFault && error === undefined)
+  version.value
+  const struck = fleet.value?.links.find(({ id }) => id === labLink)
+  const isLive = struck === undefined || struck.state === 'live'
+  const isUnderWay = answers.value.some(({ isFault, error }) => isFault && error === undefined)
+  const isOffered = canOrder.value && isLive && !isUnderWay
   /** Whoever breaks something wants to see it break. */
   const strike = (fault: string) => {
-    const struck = fleet.value?.links.find(({ id }) => id === labLink)
+    if (!isOffered) return
     if (struck) choose(struck.index)
     orders.send?.('fault', { fault })
   }
@@ -19,7 +23,9 @@ export const Faults = () => {
       {labFaults.length > 0 && (
         <>
           <h2 id="faults-title">{word('faultPanel')}</h2>
-          {labLink !== undefined && <p class="hint">{fill('lookAt', labLink)}</p>}
+          {labLink !== undefined && (
+            <p class="hint">{fill(isLive || isUnderWay ? 'lookAt' : 'lookAtLater', labLink)}</p>
+          )}
           <div class="orders" id="faults">
             {labFaults.map((fault) => (
               <button
@@ -28,8 +34,8 @@ export const Faults = () => {
                 data-fault={fault}
                 title={faultDoes(fault)}
                 // it keeps the focus, which a disabled one would lose
-                aria-disabled={isBusy || !canOrder.value}
-                onClick={() => !isBusy && canOrder.value && strike(fault)}
+                aria-disabled={!isOffered}
+                onClick={() => strike(fault)}
               >
                 {faultWord(fault)}
               </button>

@@ -2,6 +2,7 @@
 import type { Change, Delta, Hello, History, Row, Tx } from '../src/observe/inspect/protocol.ts'
 import type { TransitionRecord } from '../src/observe/recorder.ts'
 import { edgeOf } from './edges.ts'
+import { sought } from './reason.ts'
 import { type Bands, type Link, noBands, noRecords, type Records, type Source, unknownLink } from './source.ts'
 
 /** Per link. The bands of ten thousand links then take some 20 MB. */
@@ -199,4 +200,4 @@ export class Fleet implements Source {
 }
 
 export const wordsOf = ({ from, to, event, reason, detail, role }: TransitionRecord): string =>
-  `${from}\n${to}\n${event}\n${reason}\n${detail ?? ''}\n${role ?? ''}`.toLowerCase()
+  sought(reason) + `\n${from}\n${to}\n${event}\n${detail ?? ''}\n${role ?? ''}`.toLowerCase()

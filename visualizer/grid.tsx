@@ -157,7 +157,7 @@ export const Grid = () => {
         <div class="spacer" style={{ height: `${rows * cell.height}px` }} />
       </div>
       <Pointer />
-      {count === 0 && <p class="quiet">{word(source.value?.links.length ? 'none' : 'noLinks')}</p>}
+      {count === 0 && source.value && <p class="quiet">{word(source.value.links.length > 0 ? 'none' : 'noLinks')}</p>}
       <p id="grid-keys" class="hidden">
         {word('keyArrows')}
       </p>

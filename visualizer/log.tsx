@@ -130,7 +130,7 @@ const Line = ({ record, current }: { record: TransitionRecord; current: boolean 
       <span class="time">{clockTime(at)}</span>
       <span class="way">
         <StateMark state={to} /> {from} → {to}
-        {role && ` (${role})`}
+        {role && ` (${word(role)})`}
       </span>
       <span class="event">{event}</span>
       <span class="why" title={more}>

@@ -8,6 +8,7 @@ import { byUrgency } from './palette.ts'
 import { Playback } from './playback.ts'
 import type { Link, Source } from './source.ts'
 import { readTrace, type Trace } from './trace.ts'
+import { stateWord } from './words.ts'
 
 // Where it comes from
 
@@ -69,7 +70,7 @@ export const chosen = computed<Link | undefined>(() => {
 const fits = (link: Link, text: string): boolean =>
   link.id.toLowerCase().includes(text) ||
   link.adapter.toLowerCase().includes(text) ||
-  link.state.includes(text) ||
+  stateWord(link.state).toLowerCase().includes(text) ||
   (link.fault?.includes(text) ?? false)
 
 const named = computed<readonly Link[]>(() => {

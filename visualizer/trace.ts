@@ -5,6 +5,7 @@
 import type { TransitionRecord } from '../src/observe/recorder.ts'
 import { readLine, type TraceHeader } from '../src/observe/trace-format.ts'
 import { edgeOf } from './edges.ts'
+import { sought } from './reason.ts'
 import type { Records } from './source.ts'
 
 /** How long reading may keep the page from answering. */
@@ -51,7 +52,7 @@ class Words {
 
   /** For each text, whether it holds another one. */
   having(text: string): Uint8Array {
-    return Uint8Array.from(this.list, (word) => (word.toLowerCase().includes(text) ? 1 : 0))
+    return Uint8Array.from(this.list, (word) => (sought(word).includes(text) ? 1 : 0))
   }
 }
 

@@ -64,12 +64,12 @@ describe.skipIf('missing' in chromium)(title, () => {
   const chosen = (page: Page) => page.locator('.state .id').textContent()
 
   test('in Chinese nothing is left in English but names', async () => {
-    const { url, links } = await three({ labLink: 'a-one' })
+    const { url, links } = await three({ labLink: 'b-two' })
     const page = await stage.look(url, { locale: 'zh-CN' })
     await page.waitForSelector('#n-live.here')
-    stage.inspector.move(links[0]!, 'transport.lost', 'backoff', { reason: 'refused', delayMs: 60_000 })
-    await page.waitForSelector('#n-backoff.due')
     await page.locator('[data-fault=drop]').click()
+    stage.inspector.move(links[1]!, 'transport.lost', 'backoff', { reason: 'refused', delayMs: 60_000 })
+    await page.waitForSelector('#n-backoff.due')
     await page.locator('#order-stop').click()
     await page.keyboard.press('?')
     await page.waitForSelector('dialog[open]')
@@ -105,6 +105,37 @@ describe.skipIf('missing' in chromium)(title, () => {
     expect(sideways).toBe(0)
     expect(below).toBeLessThan(40)
     expect(await barriers(page)).toEqual([])
+  })
+
+  test.each([
+    'light',
+    'dark',
+  ] as const)('Tab passes through every view and out again, and shows where it is: %s', async (colorScheme) => {
+    const { url, links } = await three({ labLink: 'a-one' })
+    const page = await stage.look(url, { colorScheme })
+    await page.waitForSelector('#n-live.here')
+    stage.inspector.move(links[0]!, 'heartbeat.missed', 'degraded.suspect')
+    await expect.poll(() => page.locator('#log .line').count()).toBe(1)
+    const walked: string[] = []
+    for (let i = 0; i < 80; i++) {
+      await page.keyboard.press('Tab')
+      const at = await page.evaluate(() => {
+        const here = document.activeElement as HTMLElement
+        if (here === document.body) return null
+        const { outlineStyle, outlineWidth } = getComputedStyle(here)
+        const name = here.id || here.dataset.fault || here.getAttribute('aria-label') || here.textContent!
+        return outlineStyle !== 'none' && Number.parseFloat(outlineWidth) >= 2
+          ? name
+          : `${name} is not shown to have the focus`
+      })
+      if (at === null) break
+      walked.push(at)
+    }
+    expect(walked.length).toBeLessThan(80)
+    expect(walked.filter((each) => each.endsWith('focus'))).toEqual([])
+    expect(new Set(walked).size).toBe(walked.length)
+    for (const view of ['filter', 'grid', 'timeline', 'drop', 'copy', 'order-stop', 'chart', 'log-filter', 'log'])
+      expect(walked).toContain(view)
   })
 
   test('stop asks twice, and what the state would not hear is not offered', async () => {
@@ -203,6 +234,14 @@ describe.skipIf('missing' in chromium)(title, () => {
     await page.locator('#filter').fill('nobody')
     await expect.poll(() => page.locator('.grid .quiet').textContent()).toBe('Nothing fits the filter.')
     await expect.poll(() => page.locator('#log .line').count()).toBe(1)
+    stage.inspector.move(link, 'transport.lost', 'backoff', { reason: 'refused' })
+    // what is read can be looked for, in whatever language
+    for (const words of ['Nothing Listens', '没有程序']) {
+      await page.locator('#log-filter').fill(words)
+      await expect
+        .poll(() => page.locator('#log .line .way').allTextContents())
+        .toEqual([expect.stringContaining('→ backoff')])
+    }
     await page.locator('#log-filter').fill('nobody')
     await expect.poll(() => page.locator('#log .quiet').textContent()).toBe('No transition fits the filter.')
   })
@@ -264,7 +303,7 @@ describe.skipIf('missing' in chromium)(title, () => {
   })
 
   test('whoever breaks the lab’s peer is shown the link that it strikes; no second fault while one is under way', async () => {
-    const { url } = await three({ labLink: 'c-three' })
+    const { url, links } = await three({ labLink: 'c-three' })
     const page = await stage.look(url)
     // it is the one that a new reader is shown
     await expect.poll(() => chosen(page)).toBe('c-three')
@@ -282,6 +321,12 @@ describe.skipIf('missing' in chromium)(title, () => {
       .locator('#faults button')
       .evaluateAll((all) => all.map((each) => (each as HTMLElement).title))
     for (const does of buttons) expect(does).toMatch(/\.$/)
+    stage.inspector.move(links[2]!, 'operator.hold', 'parked')
+    await page.reload()
+    await expect
+      .poll(() => page.locator('#faults').evaluate((each) => each.previousElementSibling!.textContent))
+      .toBe('It strikes c-three, once that is live again.')
+    expect(await page.locator('#faults button[aria-disabled=false]').count()).toBe(0)
   })
 
   test('the diagnosis has versions, deadlines, round trips and causes', async () => {
