@@ -4,7 +4,7 @@ import { useEffect, useRef } from 'preact/hooks'
 import { Drawing } from './drawing.ts'
 import { edgeOf } from './edges.ts'
 import { Playback } from './playback.ts'
-import { chosen, chosenIndex, motionless, moved, replaying, source, tenth, version } from './store.ts'
+import { chosen, chosenIndex, motionless, moved, replaying, shownAt, source, version } from './store.ts'
 import { counted, fill, language, lasting, word } from './words.ts'
 
 /** The chart takes the whole width of the page. */
@@ -26,9 +26,7 @@ export const Chart = () => {
     const stops = [
       effect(() => drawing.speak(language.value)),
       effect(() => {
-        tenth.value
-        version.value
-        const entered = drawing.stand(chosen.value, source.value?.now() ?? 0, (ms) => fill('left', lasting(ms)))
+        const entered = drawing.stand(chosen.value, shownAt(), (ms) => fill('left', lasting(ms)))
         if (entered) bringIntoSight(box.current!, entered)
       }),
       effect(() => {

@@ -41,12 +41,29 @@ export const changed = (count = 0): void => {
   else version.value++
 }
 
+const pausedAt = signal(0)
+
+/** The moment that everything on the page speaks of: it stands still while the view is paused. */
+export const shownAt = (): number => {
+  version.value
+  if (paused.value && !replaying.value) return pausedAt.value
+  tenth.value
+  return source.value?.now() ?? 0
+}
+
+/** Shows how it is now, and then stands still again if it did. */
+export const refresh = (): void => {
+  batch(() => {
+    pausedAt.value = source.peek()?.now() ?? 0
+    unseen.value = 0
+    version.value++
+  })
+}
+
 export const pause = (wanted = !paused.value): void => {
   batch(() => {
     paused.value = wanted
-    if (wanted) return
-    unseen.value = 0
-    version.value++
+    refresh()
   })
 }
 

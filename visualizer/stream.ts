@@ -18,6 +18,7 @@ import {
   moved,
   orders,
   paused,
+  refresh,
   replaying,
   shown,
   source,
@@ -96,7 +97,8 @@ export const startStream = (token: string): void => {
         return paintedMark(message.at)
       case 'history':
         known.begins(message)
-        return changed()
+        // it was asked for: whoever chooses a link wants to see it, paused or not
+        return refresh()
       case 'tx': {
         const own = known.record(message)
         if (!replaying.peek() && !paused.peek() && own.length > 0) moved.value = own

@@ -1,6 +1,6 @@
 /** Which span of time the timelines show. */
 import { computed, signal } from '@preact/signals'
-import { paused, source, tenth, traces, version } from './store.ts'
+import { shownAt, traces } from './store.ts'
 
 export interface Span {
   readonly from: number
@@ -15,7 +15,6 @@ const WIDEST_MS = 31 * 86_400_000
 const placed = signal<Span | null>(null)
 /** How much of a stream is followed. */
 const followedMs = signal(FOLLOW_MS)
-const held = signal(0)
 
 export const isFollowing = computed(() => placed.value === null)
 
@@ -26,12 +25,8 @@ export const view = computed<Span>(() => {
     const spare = Math.max(1, (first.trace.end - first.trace.begin) * 0.01)
     return { from: first.trace.begin - spare, to: first.trace.end + spare }
   }
-  if (!paused.value) {
-    version.value
-    tenth.value
-    held.value = source.value?.now() ?? 0
-  }
-  return { from: held.peek() - followedMs.value, to: held.peek() }
+  const to = shownAt()
+  return { from: to - followedMs.value, to }
 })
 
 /** Around a point between 0 and 1. Who follows a stream goes on following it, with more or less in sight. */

@@ -4,19 +4,8 @@ import { diagnosis } from './diagnosis.ts'
 import { lookOf } from './palette.ts'
 import { Playback } from './playback.ts'
 import { situation } from './reason.ts'
-import { canOrder, chosen, fleet, gone, orders, paused, replaying, source, tenth, version } from './store.ts'
+import { canOrder, chosen, fleet, gone, orders, replaying, shownAt, source } from './store.ts'
 import { fill, language, lasting, stateWord, word } from './words.ts'
-
-/** The moment that sentences speak of: it stands still while the view is paused. */
-let held = 0
-const shownNow = (): number => {
-  version.value
-  if (!paused.value || replaying.value) {
-    tenth.value
-    held = source.value?.now() ?? 0
-  }
-  return held
-}
 
 export const Why = () => {
   const link = chosen.value
@@ -45,7 +34,7 @@ const Nobody = () => (
 const Situation = () => {
   const link = chosen.value
   if (!link) return null
-  const now = shownNow()
+  const now = shownAt()
   return (
     <>
       <div class="state">

@@ -219,8 +219,19 @@ describe.skipIf('missing' in chromium)(title, () => {
     await expect.poll(() => page.locator('#pause + .quiet').textContent()).toBe('6 more since')
     expect(await page.locator('.flash').count()).toBe(0)
     expect(await page.locator('#log .line').count()).toBe(0)
-    await page.keyboard.press('Space')
+    // who looks at another link sees it as it is by then
+    await page.keyboard.press('j')
     await expect.poll(() => page.locator('#log .line').count()).toBe(6)
+    stage.inspector.move(links[1]!, 'transport.lost', 'backoff', { reason: 'refused', delayMs: 9_000 })
+    await expect.poll(() => page.locator('#pause + .quiet').textContent()).toBe('1 more since')
+    expect(await page.locator('#log .line').count()).toBe(6)
+    await page.keyboard.press('Space')
+    await page.waitForSelector('#n-backoff.due')
+    await page.keyboard.press('Space')
+    const ring = () => page.locator('#chart .ring').getAttribute('stroke-dasharray')
+    const before = await ring()
+    await page.waitForTimeout(500)
+    expect(await ring()).toBe(before)
   })
 
   test('whoever has no links, no fitting links or no fitting transitions is told which', async () => {
