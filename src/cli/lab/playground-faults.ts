@@ -13,7 +13,7 @@ export interface Ground {
   name(isKnown: boolean): void
 }
 
-type Fault = (ground: Ground) => Promise<void>
+type Fault = (ground: Ground) => unknown
 
 const DEADLINE_MS = 60_000
 /** So long a fault goes on once it was met: somebody is looking. */
@@ -35,20 +35,40 @@ export const reaches = (link: Link, holds: (status: LinkStatus) => boolean): Pro
     })
   })
 
-/** Everybody is thrown out, and who comes back is met like this. */
-const atTheDoor =
-  (behaviour: Behaviour, met: (status: LinkStatus) => boolean): Fault =>
-  async ({ peer, link }) => {
-    peer.behave(behaviour)
-    peer.cut()
-    await reaches(link, met)
-    peer.behave('healthy')
-  }
-
 const blames =
   (code: string) =>
   ({ fault }: LinkStatus): boolean =>
     fault?.code === code
+
+/** However it ends, the peer is well afterwards: somebody may have held the link in the middle. */
+const broken =
+  (strike: Fault, met: Fault, heal: Fault): Fault =>
+  async (ground) => {
+    await strike(ground)
+    try {
+      await met(ground)
+    } finally {
+      await heal(ground)
+    }
+  }
+
+const until =
+  (holds: (status: LinkStatus) => boolean, thenMs = 0): Fault =>
+  async ({ link }) => {
+    await reaches(link, holds)
+    await pause(thenMs)
+  }
+
+/** Everybody is thrown out, and who comes back is met like this. */
+const atTheDoor = (behaviour: Behaviour, met: Fault): Fault =>
+  broken(
+    ({ peer }) => {
+      peer.behave(behaviour)
+      peer.cut()
+    },
+    met,
+    ({ peer }) => peer.behave('healthy'),
+  )
 
 const dismissed =
   (how: Parameters<PeerProcess['dismiss']>[0]): Fault =>
@@ -59,35 +79,34 @@ const dismissed =
 
 export const playgroundFaults: Readonly<Record<string, Fault>> = {
   drop: dismissed('reset'),
-  freeze: async ({ peer, link }) => {
-    peer.freeze()
-    await reaches(link, blames('heartbeat-timeout'))
-    await pause(SHOWN_MS)
-    peer.thaw()
-  },
-  refuse: async ({ peer, link }) => {
-    await peer.kill()
-    await reaches(link, blames('refused'))
-    await pause(SHOWN_MS)
-    await peer.restart()
-  },
+  freeze: broken(
+    ({ peer }) => peer.freeze(),
+    until(blames('heartbeat-timeout'), SHOWN_MS),
+    ({ peer }) => peer.thaw(),
+  ),
+  refuse: broken(
+    ({ peer }) => peer.kill(),
+    until(blames('refused'), SHOWN_MS),
+    ({ peer }) => peer.restart(),
+  ),
   'close-1006': dismissed('destroy'),
   'close-1012': dismissed(1012),
   'close-4004': dismissed(4004),
-  'upgrade-401': atTheDoor({ refuse: 401 }, ({ state }) => state === 'parked'),
-  'upgrade-429': atTheDoor({ refuse: 429, retryAfter: String(RETRY_AFTER_S) }, blames('throttled')),
-  'slow-handshake': async ({ peer, link }) => {
-    peer.behave({ upgradeAfterMs: 4_000 })
-    peer.cut()
+  'upgrade-401': atTheDoor(
+    { refuse: 401 },
+    until(({ state }) => state === 'parked'),
+  ),
+  'upgrade-429': atTheDoor({ refuse: 429, retryAfter: String(RETRY_AFTER_S) }, until(blames('throttled'))),
+  'slow-handshake': atTheDoor({ upgradeAfterMs: 4_000 }, async ({ link }) => {
     await reaches(link, ({ state }) => state === 'handshaking')
     await reaches(link, ({ state }) => state !== 'handshaking')
-    peer.behave('healthy')
-  },
-  'dns-failure': async ({ peer, link, name }) => {
-    name(false)
-    peer.cut()
-    await reaches(link, blames('name-not-found'))
-    await pause(SHOWN_MS)
-    name(true)
-  },
+  }),
+  'dns-failure': broken(
+    ({ peer, name }) => {
+      name(false)
+      peer.cut()
+    },
+    until(blames('name-not-found'), SHOWN_MS),
+    ({ name }) => name(true),
+  ),
 }
