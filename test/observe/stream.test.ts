@@ -77,7 +77,8 @@ describe('a conversation', () => {
           '],total:2,explain:{' +
           'en:a is waiting before the next dial (attempt 1). Because nothing listens on that port (ECONNREFUSED). ' +
           'Start the peer, or correct the port. The link comes back by itself. Next: it dials again in 0.0 s at the latest.,' +
-          'zh:a 等待下一次拨号（第 1 次）。原因：该端口没有程序在监听（ECONNREFUSED）。启动对端，或更正端口；连接会自行恢复。接下来：最迟 0.0 秒后再次拨号。}',
+          'zh:a 等待下一次拨号（第 1 次）。原因：该端口没有程序在监听（ECONNREFUSED）。启动对端，或更正端口；连接会自行恢复。接下来：最迟 0.0 秒后再次拨号。},' +
+          'deadlines:{resolveMs:10000,connectMs:10000,tlsMs:10000,upgradeMs:10000,handshakeMs:15000,resumeMs:10000,replayMs:15000,graceMs:2000,provenMs:120000,closeMs:3000}',
         't:delta,at:1767225600200,changes:[[0,0,1000003,1,-1,12.3,1010003]],added:[[2,late,fake,0,1000000,1,-1,-1,1010000]],gone:[1]',
         't:tx,records:[[0,{link:a,at:1000003,elapsedMs:3,from:backoff,event:after backoffDelay,to:resolving,reason:after backoffDelay,attempt:1,seq:3}]],lost:0',
         't:delta,at:1767225601000,changes:[[0,0,1000003,1,-1,12.3,1010003]],added:[],gone:[]',
@@ -92,9 +93,10 @@ describe('a conversation', () => {
   })
 
   test('hello tells the chart, the deadlines and the faults by name', async () => {
-    await open({ control: true, lab: { faults: ['killed'], play: async () => undefined } })
+    await open({ control: true, lab: { faults: ['killed'], link: 'a', play: async () => undefined } })
     const hello = await (await enter()).until('hello')
-    expect(hello).toMatchObject({ protocol: 'holdfast-inspect/1', control: true, labFaults: ['killed'] })
+    expect(hello).toMatchObject({ protocol: 'holdfast-inspect/1', control: true, labFaults: ['killed'], labLink: 'a' })
+    expect(hello.runtime).toBe(`node ${process.versions.node} ${process.platform} ${process.arch}`)
     expect(hello.version).toMatch(/^\d+\.\d+\.\d+/)
     expect(hello.arrows).toContainEqual({ from: 'connecting', to: 'handshaking', events: ['transport.opened'] })
     expect(hello.arrows).toContainEqual({ from: 'link', to: 'parked', events: ['operator.hold'] })

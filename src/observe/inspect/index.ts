@@ -73,6 +73,7 @@ export const inspect = async (links: Links, options: InspectOptions = {}): Promi
     clock,
     control,
     labFaults: control && lab ? lab.faults : [],
+    labLink: control ? lab?.link : undefined,
     isToken: tokenCheck(token),
     obey: obeyer(board, control, lab),
   }

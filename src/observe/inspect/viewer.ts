@@ -26,6 +26,7 @@ export interface ViewerPorts {
   readonly clock: Clock
   readonly control: boolean
   readonly labFaults: readonly string[]
+  readonly labLink: string | undefined
   isToken(text: string): boolean
   /** Resolves when the order is carried out, rejects with the words for the viewer. */
   obey(order: Order): Promise<void>
@@ -97,10 +98,10 @@ export class Viewer implements Looker {
   }
 
   #welcome(): void {
-    const { board, clock, control, labFaults } = this.#ports
+    const { board, clock, control, labFaults, labLink } = this.#ports
     clock.clearTimeout(this.#timer)
     this.#isKnown = true
-    this.#send(hello(clock.wall(), control, labFaults))
+    this.#send(hello(clock.wall(), control, labFaults, labLink))
     board.join(this)
     this.#added.clear()
     const rows = [...board.entries].map((entry) => board.row(entry))
@@ -215,5 +216,6 @@ export class Viewer implements Looker {
 const history = ({ index, link }: Entry, clock: Clock): History => {
   const { kept, total } = link.recording
   const words = (language: 'en' | 'zh') => explain(link.status, clock.wall(), language).text
-  return { t: 'history', index, kept, total, explain: { en: words('en'), zh: words('zh') } }
+  const deadlines = { ...link.deadlines }
+  return { t: 'history', index, kept, total, explain: { en: words('en'), zh: words('zh') }, deadlines }
 }
