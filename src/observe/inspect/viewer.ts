@@ -2,7 +2,6 @@
  * One viewer. What it has not been sent yet is kept by link, the latest state of each and nothing older: so a viewer that
  * is too slow is sent less, never later, and what it costs has a bound.
  */
-import type { WebSocket } from 'ws'
 import type { Clock, Timer } from '../../clock.ts'
 import { explain } from '../../explain.ts'
 import type { TransitionRecord } from '../recorder.ts'
@@ -31,6 +30,18 @@ export interface ViewerPorts {
   obey(order: Order): Promise<void>
 }
 
+/** As much of a WebSocket of the package `ws` as is used here, whoever made it. */
+export interface ViewerSocket {
+  readonly readyState: number
+  readonly OPEN: number
+  readonly bufferedAmount: number
+  on(event: 'message', react: (data: object, isBinary: boolean) => void): unknown
+  on(event: 'close' | 'error', react: () => void): unknown
+  send(text: string): void
+  close(code: number, reason: string): void
+  terminate(): void
+}
+
 /** More than this in the buffers of the process: the viewer does not keep up. */
 const BUFFERED_MAX = 1024 * 1024
 const DRAINED_WITHIN_MS = 10_000
@@ -38,7 +49,7 @@ const DRAINED_WITHIN_MS = 10_000
 const GOODBYE_MS = 1_000
 
 export class Viewer implements Looker {
-  readonly #socket: WebSocket
+  readonly #socket: ViewerSocket
   readonly #ports: ViewerPorts
   /** For the token at first, for the goodbye at last. */
   #timer: Timer | undefined
@@ -53,7 +64,7 @@ export class Viewer implements Looker {
   #records: [index: number, record: TransitionRecord][] = []
   #lost = 0
 
-  constructor(socket: WebSocket, ports: ViewerPorts) {
+  constructor(socket: ViewerSocket, ports: ViewerPorts) {
     this.#socket = socket
     this.#ports = ports
     this.#timer = ports.clock.setTimeout(() => this.end(CLOSE.unauthorized, 'no token in time'), AUTH_WITHIN_MS)
