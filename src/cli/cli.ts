@@ -292,7 +292,8 @@ process.stdout.on('error', () => process.exit(EXIT.unread))
 try {
   process.exitCode = await run()
 } catch (error) {
-  const isUsage = error instanceof UsageError || isHoldfastError(error)
+  // an inspector that has gone is nobody's mistake
+  const isUsage = error instanceof UsageError || (isHoldfastError(error) && error.code !== 'stopped')
   const text = error instanceof Error ? error.message : String(error)
   // what a module of the user's started, or a lookup that nobody answers, would keep the process alive
   process.stderr.write(`${text}\n${error instanceof UsageError ? `\n${USAGE}` : ''}`, () =>

@@ -7,7 +7,7 @@ import { chromeEvents } from '../observe/chrome-trace.ts'
 import type { TransitionRecord } from '../observe/recorder.ts'
 import { readTraceFile } from '../observe/trace.ts'
 import { noticeText, type Trace } from '../observe/trace-format.ts'
-import { lineOfLink, type Paint, printable, printableRecord } from './print.ts'
+import { lineOfLink, missingText, type Paint, printable, printableRecord } from './print.ts'
 import { quit } from './quit.ts'
 import { replayPage } from './replay-page.ts'
 
@@ -72,9 +72,13 @@ export const replay = async (
   const isNamed = new Set(chosen.map((record) => record.link)).size > 1
   const firstAt = chosen[0]!.at
   let before = firstAt
+  const seen = new Map<string, number>()
   for (const each of chosen) {
     if (speed > 0) await pause(Math.min((each.at - before) / speed, PAUSE_MAX_MS))
     before = each.at
+    const missing = each.seq - 1 - (seen.get(each.link) ?? 0)
+    seen.set(each.link, each.seq)
+    if (missing > 0 && !json) out.write(`${paint('gray', missingText(missing, printable(each.link), language))}\n`)
     out.write(`${textOfRecord(printableRecord(each), each.at - firstAt)}\n`)
   }
 

@@ -1,17 +1,15 @@
 /** `holdfast replay FILE`: on the page in a real browser, and printed where nobody looks. */
-import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
-import { text } from 'node:stream/consumers'
+import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { replayPage } from '../../src/cli/replay-page.ts'
 import { chromium, launchChromium } from '../chromium.ts'
-import { runnable } from '../lab/bundle.ts'
 import { FakeLink } from '../observe/fake-link.ts'
 import { holdfast } from './run.ts'
+import { hasTerminal, terminal } from './terminal.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'holdfast-replay-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -140,21 +138,25 @@ describe('as a command', () => {
     await expect(replayPage([folder])).rejects.toMatchObject({ code: 'bad-option' })
   })
 
-  const script = (process.env.PATH ?? '').split(delimiter).some((each) => existsSync(join(each, 'script')))
-
-  test.skipIf(!script)('in a terminal it prints where the page is, until q', async () => {
-    const file = await runnable('src/cli/cli.ts')
-    const command = [process.execPath, file, 'replay', night].map((each) => `'${each}'`).join(' ')
-    const child = spawn('script', ['-qefc', command, '/dev/null'], { env: { ...process.env, LANG: 'C', LC_ALL: '' } })
-    const out = text(child.stdout)
-    const asked = new Promise<void>((resolve) => {
-      child.stdout.on('data', (chunk) => String(chunk).includes('#token=') && resolve())
-    })
-    const ended = new Promise((resolve) => child.once('close', resolve))
-    await asked
-    child.stdin.write('q')
+  test.skipIf(!hasTerminal)('in a terminal it prints where the page is, until q', async () => {
+    const { text, press, ended } = await terminal(['replay', night])
+    await expect.poll(text, { timeout: 10_000 }).toContain('#token=')
+    press('q')
     expect(await ended).toBe(0)
-    expect(await out).toMatch(/Open in a browser \(q ends it\):\s+http:\/\/127\.0\.0\.1:\d+\/#token=[\w-]{22}\s/)
+    expect(text()).toMatch(/Open in a browser \(q ends it\):\s+http:\/\/127\.0\.0\.1:\d+\/#token=[\w-]{22}\s/)
+  })
+
+  test('what is missing between the lines is said', async () => {
+    const file = join(folder, 'gap.hf.ndjson')
+    const link = new FakeLink('a')
+    for (let i = 0; i < 6; i++) link.go(i % 2 === 0 ? 'live' : 'backoff')
+    const lines = link.recording.kept.filter(({ seq }) => seq > 2 && seq !== 4).map((each) => JSON.stringify(each))
+    writeFileSync(file, `${header}${lines.join('\n')}\n`)
+    const { out } = await holdfast('replay', file)
+    expect(out.match(/^….*$/gm)).toEqual([
+      '… 2 transitions of a before this are not kept',
+      '… 1 transitions of a before this are not kept',
+    ])
   })
 })
 

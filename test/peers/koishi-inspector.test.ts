@@ -1,4 +1,5 @@
 /** The inspector mounted in the HTTP server of a real Koishi. */
+import type { Server } from 'node:http'
 import { createRequire } from 'node:module'
 import { afterEach, expect, it, vi } from 'vitest'
 import { freePort } from '../../src/cli/lab/peer-process.ts'
@@ -17,16 +18,16 @@ interface App {
   plugin(plugin: unknown, options: object): void
   inject(names: readonly string[], use: (context: { server: KoishiServer }) => void): void
   start(): Promise<void>
-  stop(): Promise<void>
 }
 interface KoishiServer {
+  readonly _http: Server
   all(path: string, answer: (koa: { respond: boolean; req: never; res: never }) => void): void
   ws(path: string, welcome: Inspector['connection']): void
 }
 
 const ending: (() => unknown)[] = []
 afterEach(async () => {
-  for (const end of ending.splice(0).reverse()) await end()
+  for (const end of ending.splice(0)) await end()
 })
 
 it('serves the page and the stream at its own port, and lets no other page in', async () => {
@@ -42,12 +43,13 @@ it('serves the page and the stream at its own port, and lets no other page in', 
       inspector.handler(koa.req, koa.res)
     })
     server.ws('/inspect/stream', inspector.connection)
+    ending.push(
+      () => inspector.close(),
+      () => server._http.closeAllConnections(),
+      () => server._http.close(),
+    )
   })
   await app.start()
-  ending.push(
-    () => app.stop(),
-    () => inspector.close(),
-  )
   const url = `http://127.0.0.1:${port}${inspector.url}`
   const answer = await vi.waitFor(() => fetch(url), { timeout: 10_000 })
   expect(answer.status).toBe(200)
