@@ -1,6 +1,6 @@
 /** The activities of the chart, bound once for all links: each finds the ports of its link by the system it runs in. */
 import { catchError, merge, Observable, of } from 'rxjs'
-import { type Actor, type ActorOptions, createActor, fromEventObservable, type SnapshotFrom } from 'xstate'
+import { type Actor, type ActorOptions, fromEventObservable } from 'xstate'
 import { backoffDelay } from '../machines/delay.ts'
 import type { Fault } from '../machines/fault.ts'
 import { type ActivityInput, type LinkEvent, linkMachine } from '../machines/link.ts'
@@ -16,6 +16,7 @@ import { type CheckedOptions, chartDeadlines, type Deadlines } from './options.t
 import { scrubber, secretsOfUrl } from './secret.ts'
 import type { SessionView } from './session.ts'
 import type { Starts } from './starts.ts'
+import { type Stepped, steppingActor } from './steps.ts'
 
 /** All that the activities of one link share: what the chart cannot hold, because it is not plain data. */
 export interface LinkPorts extends ConversationPorts {
@@ -53,29 +54,16 @@ const portsOf = (system: object): RunPorts => {
   return ports
 }
 
-/** An event that the chart was given, and the snapshot that it led to: the one before, if the chart did not name it. */
-export type Stepped = (event: { readonly type: string }, snapshot: SnapshotFrom<typeof boundMachine>) => void
-
-/**
- * An actor of the chart that runs on these ports and tells of its steps; it still has to be started. XState tells of
- * events by its inspection only, which costs more than all that a link makes of them; so they are read on their way in.
- */
+/** An actor of the chart that runs on these ports and tells of its steps; it still has to be started. */
 export const makeActor = (
   ports: RunPorts,
   options: ActorOptions<typeof boundMachine> & { input: { id: string } },
-  stepped: Stepped,
+  stepped: Stepped<typeof boundMachine>,
 ): Actor<typeof boundMachine> => {
-  let event: Parameters<Stepped>[0] = { type: 'xstate.init' }
-  const transition: typeof boundMachine.transition = (snapshot, next, scope) => {
-    event = next
-    return boundMachine.transition(snapshot, next, scope)
-  }
-  const told: typeof boundMachine = Object.assign(Object.create(boundMachine), { transition })
   making = ports
   try {
-    const actor = createActor(told, options)
+    const actor = steppingActor(boundMachine, options, stepped)
     portsBySystem.set(actor.system, ports)
-    actor.subscribe((snapshot) => stepped(event, snapshot))
     return actor
   } finally {
     making = undefined

@@ -78,6 +78,7 @@ const layers = [
   'outbox',
   'session',
   'starts',
+  'steps',
   'inbound',
   'listen',
   'conversation',

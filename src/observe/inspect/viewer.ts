@@ -36,15 +36,17 @@ export interface ViewerSocket {
   readonly OPEN: number
   readonly bufferedAmount: number
   on(event: 'message', react: (data: object, isBinary: boolean) => void): unknown
-  on(event: 'close' | 'error', react: () => void): unknown
+  on(event: 'close' | 'error' | 'pong', react: () => void): unknown
+  ping(): void
   send(text: string): void
   close(code: number, reason: string): void
   terminate(): void
 }
 
-/** More than this in the buffers of the process: the viewer does not keep up. */
+/** With more than this in the buffers of the process nothing is sent until it has left. */
 const BUFFERED_MAX = 1024 * 1024
-const DRAINED_WITHIN_MS = 10_000
+/** So long a viewer may take to read what it was sent. */
+const READ_WITHIN_MS = 10_000
 /** Nobody may be left to answer our goodbye. */
 const GOODBYE_MS = 1_000
 
@@ -54,7 +56,8 @@ export class Viewer implements Looker {
   /** For the token at first, for the goodbye at last. */
   #timer: Timer | undefined
   #isKnown = false
-  #stuckSince: number | undefined
+  /** When it was pinged. Its pong comes when it has read all before it, wherever that was kept. */
+  #pingedAt: number | undefined
   readonly #added = new Set<Entry>()
   readonly #changed = new Set<Entry>()
   readonly #gone: number[] = []
@@ -69,6 +72,9 @@ export class Viewer implements Looker {
     this.#ports = ports
     this.#timer = ports.clock.setTimeout(() => this.end(CLOSE.unauthorized, 'no token in time'), AUTH_WITHIN_MS)
     socket.on('message', (data, isBinary) => this.#hear(isBinary ? undefined : String(data)))
+    socket.on('pong', () => {
+      this.#pingedAt = undefined
+    })
     socket.on('close', () => this.#left())
     // what is too big or no WebSocket: ws closes by itself
     socket.on('error', () => undefined)
@@ -167,7 +173,8 @@ export class Viewer implements Looker {
   }
 
   tick(agg: Agg | undefined): void {
-    if (this.#isStuck()) return
+    if (agg && !this.#reads()) return
+    if (this.#socket.bufferedAmount > BUFFERED_MAX) return
     // the round trip changes without a transition
     if (agg) for (const entry of this.#subscribed) this.changed(entry)
     this.#sendDelta()
@@ -176,15 +183,16 @@ export class Viewer implements Looker {
     if (agg) this.#send(agg)
   }
 
-  #isStuck(): boolean {
+  /** Once a second. One that has stopped reading is let go: what it would show is not so any more. */
+  #reads(): boolean {
     const now = this.#ports.clock.now()
-    if (this.#socket.bufferedAmount <= BUFFERED_MAX) {
-      this.#stuckSince = undefined
-      return false
+    if (this.#pingedAt === undefined) {
+      this.#pingedAt = now
+      this.#socket.ping()
     }
-    this.#stuckSince ??= now
-    if (now - this.#stuckSince >= DRAINED_WITHIN_MS) this.end(CLOSE.tooSlow, 'the viewer does not keep up')
-    return true
+    if (now - this.#pingedAt < READ_WITHIN_MS) return true
+    this.end(CLOSE.tooSlow, 'the viewer does not keep up')
+    return false
   }
 
   #sendDelta(): void {
