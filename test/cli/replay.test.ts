@@ -1,5 +1,5 @@
 /** `holdfast replay FILE`: on the page in a real browser, and printed where nobody looks. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -144,6 +144,35 @@ describe('as a command', () => {
     press('q')
     expect(await ended).toBe(0)
     expect(text()).toMatch(/Open in a browser \(q ends it\):\s+http:\/\/127\.0\.0\.1:\d+\/#token=[\w-]{22}\s/)
+  })
+
+  test('--chrome writes Chrome trace events, field by field as their format has them, whatever the texts are', async () => {
+    const file = join(folder, 'two.hf.ndjson')
+    const [a, b] = [new FakeLink('群 "a" \\ </script>'), new FakeLink('b')]
+    for (const link of [a, b]) {
+      link.go('connecting')
+      link.go('backoff', { fault: { code: 'refused', detail: 'he said "no"' }, detail: 'he said "no"\t', delayMs: 1.5 })
+    }
+    writeFileSync(file, `${header}${linesOf(a, b)}`)
+    const target = join(folder, 'two.json')
+    expect(await holdfast('replay', file, '--chrome', target)).toEqual({ exitCode: 0, out: '', err: '' })
+    const { traceEvents, displayTimeUnit } = JSON.parse(readFileSync(target, 'utf8'))
+    expect(displayTimeUnit).toBe('ms')
+    expect(traceEvents).toHaveLength(2 * (1 + 2 + 2))
+    for (const event of traceEvents) {
+      const { name, ph, pid, tid, ts, dur, s, args } = event
+      expect(name, JSON.stringify(event)).toBeTypeOf('string')
+      expect([Number.isInteger(pid), Number.isInteger(tid), typeof args]).toEqual([true, true, 'object'])
+      if (ph === 'M') expect(name).toBe('thread_name')
+      else expect(ts).toBeGreaterThan(0)
+      if (ph === 'X') expect(dur).toBeGreaterThanOrEqual(0)
+      if (ph === 'i') expect(s).toBe('t')
+      expect('MXi').toContain(ph)
+    }
+    const names = traceEvents.flatMap(({ ph, args }: { ph: string; args: { name: string } }) =>
+      ph === 'M' ? args.name : [],
+    )
+    expect(names).toEqual(['群 "a" \\ </script>', 'b'])
   })
 
   test('what is missing between the lines is said', async () => {

@@ -1,7 +1,7 @@
 /** Traces of processes that are killed while they write, one after the other into the same file. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -56,9 +56,12 @@ test.each([
   const file = join(folder, `killed${ending}`)
   const random = seededRandom(seed)
   for (let life = 0; life < KILLS; life++) {
+    const before = existsSync(file) ? statSync(file).size : 0
     const writer = startWriter(file, `life-${life}`)
     await once(writer.stdout, 'data')
-    await pause(2 + random() * 30)
+    // more than its header
+    while (statSync(file).size < before + 1_000) await pause(1)
+    await pause(random() * 20)
     writer.kill('SIGKILL')
     await once(writer, 'close')
   }
