@@ -204,7 +204,6 @@ export class Run {
 export const hasLost = (state: StateName): boolean => state === 'backoff' || state === 'parked' || state === 'stopped'
 
 interface Snapshot {
-  readonly status: string
   readonly value: unknown
   readonly context: LinkContext
 }

@@ -276,7 +276,6 @@ class Running implements RunningService {
 }
 
 interface Snapshot {
-  readonly status: string
   readonly value: unknown
   readonly context: ServiceContext
 }

@@ -34,11 +34,11 @@ export const replayPage = async (files: readonly string[], link?: string): Promi
   const serve = page({ [SCRIPT]: dropScript(files.map((file) => basename(file))) })
 
   const handler = (request: IncomingMessage, response: ServerResponse): void => {
-    const { url = '', headers } = request
+    const { url = '' } = request
     const file = files[Number(TRACE.exec(url)?.[1] ?? -1)]
     if (!admits(request) || request.method !== 'GET') inspector.handler(request, response)
     else if (file === undefined) serve(url.slice(1), response, true)
-    else if (isToken(headers.authorization?.replace(/^Bearer /, '') ?? '')) send(file, response)
+    else if (isToken(request.headers.authorization?.replace(/^Bearer /, '') ?? '')) send(file, response)
     else answer(response, 401, 'Only with the token.\n')
   }
   const server = createServer(handler).on('upgrade', inspector.upgrade)

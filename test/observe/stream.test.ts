@@ -297,6 +297,21 @@ describe('viewers that misbehave', () => {
     await (await enter()).until('hello')
   })
 
+  test('one that reads is not let go because the inspected process slept', async () => {
+    await open()
+    const client = await enter()
+    await client.until('snap')
+    // pinged, and then nobody has a turn: the timer is late, and the pong waits in the kernel
+    clock.advanceSync(1_900)
+    clock.sleep(60_000)
+    clock.advanceSync(100)
+    await settle()
+    a.go('live')
+    await clock.advance(100)
+    expect((await client.until('delta')).changes).toHaveLength(1)
+    await client.until('agg')
+  })
+
   test('T10 one that reads nothing is sent less, then let go after 10 s; the links and other viewers notice nothing', async () => {
     const many = Array.from({ length: 3_000 }, (_, i) => new FakeLink(`bot-${i}`))
     for (const link of many) links.add(link)

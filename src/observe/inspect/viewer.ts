@@ -45,8 +45,8 @@ export interface ViewerSocket {
 
 /** With more than this in the buffers of the process nothing is sent until it has left. */
 const BUFFERED_MAX = 1024 * 1024
-/** So long a viewer may take to read what it was sent. */
-const READ_WITHIN_MS = 10_000
+/** So many seconds a viewer may take to read what it was sent. */
+const READ_WITHIN_S = 10
 /** Nobody may be left to answer our goodbye. */
 const GOODBYE_MS = 1_000
 
@@ -56,8 +56,8 @@ export class Viewer implements Looker {
   /** For the token at first, for the goodbye at last. */
   #timer: Timer | undefined
   #isKnown = false
-  /** When it was pinged. Its pong comes when it has read all before it, wherever that was kept. */
-  #pingedAt: number | undefined
+  /** Seconds since the ping that is not answered. Its pong comes when it has read all before it, wherever that was kept. */
+  #unansweredS = 0
   readonly #added = new Set<Entry>()
   readonly #changed = new Set<Entry>()
   readonly #gone: number[] = []
@@ -73,7 +73,7 @@ export class Viewer implements Looker {
     this.#timer = ports.clock.setTimeout(() => this.end(CLOSE.unauthorized, 'no token in time'), AUTH_WITHIN_MS)
     socket.on('message', (data, isBinary) => this.#hear(isBinary ? undefined : String(data)))
     socket.on('pong', () => {
-      this.#pingedAt = undefined
+      this.#unansweredS = 0
     })
     socket.on('close', () => this.#left())
     // what is too big or no WebSocket: ws closes by itself
@@ -183,14 +183,13 @@ export class Viewer implements Looker {
     if (agg) this.#send(agg)
   }
 
-  /** Once a second. One that has stopped reading is let go: what it would show is not so any more. */
+  /**
+   * Called once a second, and counted so: when our own process slept, its viewers were not slow. One that has stopped
+   * reading is let go, as what it would show is not so any more.
+   */
   #reads(): boolean {
-    const now = this.#ports.clock.now()
-    if (this.#pingedAt === undefined) {
-      this.#pingedAt = now
-      this.#socket.ping()
-    }
-    if (now - this.#pingedAt < READ_WITHIN_MS) return true
+    if (this.#unansweredS === 0) this.#socket.ping()
+    if (this.#unansweredS++ < READ_WITHIN_S) return true
     this.end(CLOSE.tooSlow, 'the viewer does not keep up')
     return false
   }
