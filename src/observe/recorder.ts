@@ -63,6 +63,7 @@ export class Recorder {
 
 /** `xstate.after.connectDeadline.link.attached.connecting` -> `after connectDeadline` */
 export const eventName = (type: string): string => {
+  if (!type.startsWith('xstate.')) return type
   const [, kind, name] = /^xstate\.(after|done|error)\.(?:actor\.)?(\w+)/.exec(type) ?? []
   if (kind === undefined) return type
   if (kind === 'after') return `after ${name}`
