@@ -21,7 +21,7 @@ import {
   takeoverMs,
 } from '../machines/lease.ts'
 import { describe, refuseUnknown } from './adapter/adapter.ts'
-import { type Clock, realClock } from './clock.ts'
+import { type Clock, realClock, type Timer } from './clock.ts'
 import { HoldfastError, textOf } from './error.ts'
 import type { Language } from './explain.ts'
 import { guarded } from './guarded.ts'
@@ -224,21 +224,20 @@ class RunningLease<L extends LinkToOwn> implements Lease<L> {
       input: { id: `${this.id}~${this.#ports.session}` },
       clock: {
         setTimeout: (run: () => void, ms: number) => clock.setTimeout(run, ms),
-        clearTimeout: (timer) => clock.clearTimeout(timer),
-      },
-      inspect: (told) => {
-        if (told.type !== '@xstate.snapshot' || told.rootId !== told.actorRef.sessionId) return
-        this.#notice(told.snapshot as unknown as Snapshot)
+        clearTimeout: (timer: Timer | undefined) => clock.clearTimeout(timer),
       },
     })
     portsBySystem.set(actor.system, this.#ports)
-    // pure actions do not throw; if one ever does, the link must not be held by nobody
-    actor.subscribe({ error: (error) => this.#fail({ code: 'engine-failed', detail: textOf(error) }) })
+    actor.subscribe({
+      next: (snapshot) => this.#notice(snapshot),
+      // pure actions do not throw; if one ever does, the link must not be held by nobody
+      error: (error) => this.#fail({ code: 'engine-failed', detail: textOf(error) }),
+    })
     return actor.start()
   }
 
   #notice(snapshot: Snapshot): void {
-    if (snapshot.status === 'error' || snapshot === this.#latest) return
+    if (snapshot === this.#latest) return
     this.#latest = snapshot
     const { context, value } = snapshot
     const state = leaseState(value)
@@ -321,7 +320,6 @@ class RunningLease<L extends LinkToOwn> implements Lease<L> {
 }
 
 interface Snapshot {
-  readonly status: string
   readonly value: unknown
   readonly context: LeaseContext
 }

@@ -79,6 +79,7 @@ const layers = [
   'outbox',
   'session',
   'starts',
+  'steps',
   'inbound',
   'listen',
   'conversation',
