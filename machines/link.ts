@@ -124,7 +124,7 @@ export const linkMachine = setup({
       actions: blame('held'),
       description: 'a person wants it quiet',
     },
-    'lease.lost': { target: '.stopped', actions: 'noteFault', description: 'cut: another process may own it now' },
+    'lease.lost': { target: '.stopped', actions: 'noteFault', description: 'cut, for another process may own it now' },
     // XState ends an actor for good when the failure of a child meets no arrow, even of a child that was left already.
     'xstate.error.actor.resolver': {},
     'xstate.error.actor.transport': {},

@@ -33,6 +33,7 @@ const sentences: Record<string, string> = {
   'a probe went unanswered': '一次探测未获应答',
   'a person wants it quiet': '有人要求静默',
   'nothing is open, so nothing is left to drain': '没有打开的连接，无需等待送达',
+  'cut, for another process may own it now': '立即切断，因为可能已归另一进程',
   'the fault it carries': '事件所带的故障',
   'past attempts are forgiven': '此前的尝试一笔勾销',
   'a person ordered it': '有人下令',

@@ -28,7 +28,8 @@ export const terminal = async (args: readonly string[], options: TerminalOptions
   const resize = resizeTo ? `(sleep 0.5; stty cols ${resizeTo.columns} rows ${resizeTo.rows} < /dev/tty) & ` : ''
   const quoted = [process.execPath, file, ...args].map((each) => `'${each}'`).join(' ')
   const command = `stty cols ${columns} rows ${rows}; ${resize}exec ${quoted}`
-  const { NO_COLOR, FORCE_COLOR, ...inherited } = process.env
+  // with CI set Node takes no terminal for one with colours
+  const { NO_COLOR, FORCE_COLOR, CI, ...inherited } = process.env
   const child = spawn('script', ['-qefc', command, '/dev/null'], {
     env: { ...inherited, LANG: 'C', LC_ALL: '', TERM: 'xterm', ...env },
   })

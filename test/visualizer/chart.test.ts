@@ -74,7 +74,7 @@ describe.skipIf('missing' in chromium)(title, () => {
   test.each([
     ['parked', ['parked>resolving', '>stopped']],
     ['stopped', []],
-    ['attached.closing', ['attached.closing>stopped']],
+    ['attached.closing', ['attached.closing>stopped', '>stopped']],
     ['backoff', ['backoff>resolving', '>stopped', '>parked']],
     [
       'attached.session.live',
@@ -86,6 +86,7 @@ describe.skipIf('missing' in chromium)(title, () => {
         'session>closing',
         'attached>backoff',
         'attached>parked',
+        '>stopped',
         '>parked',
       ],
     ],
