@@ -28,6 +28,7 @@ export default defineConfig([
       client: 'src/adapter/client.ts',
       wechat: 'src/adapter/wechat.ts',
       etcd: 'src/etcd.ts',
+      lease: 'src/lease.ts',
       testing: 'src/testing/index.ts',
       stately: 'src/observe/stately.ts',
     },

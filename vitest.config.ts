@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 const under = (names: string[]) => names.map((name) => `test/${name}*.test.ts`)
 
@@ -14,6 +15,8 @@ const ofProcesses = under([
   'diagram/mermaid',
   'docs/',
   'keeping/real-',
+  'lease/etcd',
+  'lease/nats',
   'net/classification',
   'observe/',
   'package/',
@@ -46,8 +49,41 @@ const inRealTime = under([
  */
 const SECOND_ATTEMPT = 1
 
+/**
+ * Those that take longest, of each kind: they begin first, or at the end one worker would run them while the others have
+ * nothing to do. Vitest learns that only from a run before, and a fresh checkout has none.
+ */
+const longest = [
+  'sim/cost',
+  'model/mutate',
+  'governor.',
+  'store/processes',
+  'package/',
+  'net/classification',
+  'docs/fleet-example',
+  'replays/',
+  'peers/',
+  'stall/',
+  'doctor/lab',
+  'visualizer/live',
+  'lab/lab',
+  'visualizer/manners',
+  'lab/reaching',
+].map((name) => `/test/${name}`)
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const place = ({ moduleId }: TestSpecification) => {
+      const at = longest.findIndex((name) => moduleId.includes(name))
+      return at < 0 ? longest.length : at
+    }
+    return (await super.sort(files)).sort((a, b) => place(a) - place(b))
+  }
+}
+
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongestFirst },
     // One unhandled rejection anywhere fails the run (regression R58): vitest does so by itself.
     testTimeout: 120_000,
     projects: [

@@ -419,6 +419,38 @@ export const faults = {
     ],
   ),
 
+  // Owning a link, where several processes may
+  'lease-taken': row(
+    'costly',
+    'us',
+    ['another process owns this link now', '该连接现由另一进程持有'],
+    ['Nothing to do: this process waits for its turn.', '无需操作：本进程会等待轮到自己。'],
+  ),
+  'lease-expired': row(
+    'costly',
+    'us',
+    [
+      'the lease could not be renewed in time, so another process may own this link',
+      '租约未能及时续期，连接可能已归另一进程',
+    ],
+    [
+      'Check the lease store and the network to it; this process asks for the lease again.',
+      '请检查租约存储及到它的网络；本进程会重新申请租约。',
+    ],
+  ),
+  'lease-store-failed': row(
+    'dropped',
+    'network',
+    ['the store of the leases gave no answer, or an error', '租约存储没有应答或返回错误'],
+    ['Check the lease store, the network to it, and its credentials.', '请检查租约存储、到它的网络以及凭据。'],
+  ),
+  'link-failed': row(
+    'costly',
+    'us',
+    ['the function that makes the link failed', '创建连接的函数失败'],
+    ['Read the detail: the error is that of your own function.', '请看详情：错误来自你自己的函数。'],
+  ),
+
   // Ourselves
   'adapter-failed': row(
     'costly',

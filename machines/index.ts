@@ -2,5 +2,6 @@
 export * from './breaker.ts'
 export * from './delay.ts'
 export * from './fault.ts'
+export * from './lease.ts'
 export * from './link.ts'
 export * from './service.ts'

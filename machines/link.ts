@@ -34,6 +34,8 @@ export type LinkEvent =
   | { type: 'heartbeat.seen' }
   | { type: 'account.impaired'; fault: Fault }
   | { type: 'account.recovered' }
+  /** Another process may act for the bot now. */
+  | { type: 'lease.lost'; fault: Fault }
   | { type: 'dial.invited'; reason: Invitation }
   | { type: 'operator.stop' }
   | { type: 'operator.hold' }
@@ -122,6 +124,7 @@ export const linkMachine = setup({
       actions: blame('held'),
       description: 'a person wants it quiet',
     },
+    'lease.lost': { target: '.stopped', actions: 'noteFault', description: 'cut, for another process may own it now' },
     // XState ends an actor for good when the failure of a child meets no arrow, even of a child that was left already.
     'xstate.error.actor.resolver': {},
     'xstate.error.actor.transport': {},

@@ -12,7 +12,8 @@ const prepare = () => {
     { command: 'chromium', package: 'chromium', for: 'the tests that draw in a browser' },
     { command: 'ip', package: 'iproute2', for: 'the network laboratory' },
     { command: 'python3', package: 'python3', for: 'the network laboratory' },
-    { command: 'etcd', package: 'etcd-server', for: 'the tests that register at a real etcd' },
+    { command: 'etcd', package: 'etcd-server', for: 'the tests that register or keep leases at a real etcd' },
+    { command: 'nats-server', package: 'nats-server', for: 'the tests of leases at a real NATS server' },
     { command: 'openssl', package: 'openssl', for: 'the tests that need certificates' },
   ])
   const peers = join(root, 'test/peers')

@@ -1,6 +1,6 @@
 /** The activities of the chart, bound once for all links: each finds the ports of its link by the system it runs in. */
 import { catchError, merge, Observable, of } from 'rxjs'
-import { type Actor, type ActorOptions, createActor, fromEventObservable } from 'xstate'
+import { type Actor, type ActorOptions, fromEventObservable } from 'xstate'
 import { backoffDelay } from '../machines/delay.ts'
 import type { Fault } from '../machines/fault.ts'
 import { type ActivityInput, type LinkEvent, linkMachine } from '../machines/link.ts'
@@ -16,6 +16,7 @@ import { type CheckedOptions, chartDeadlines, type Deadlines } from './options.t
 import { scrubber, secretsOfUrl } from './secret.ts'
 import type { SessionView } from './session.ts'
 import type { Starts } from './starts.ts'
+import { type Stepped, steppingActor } from './steps.ts'
 
 /** All that the activities of one link share: what the chart cannot hold, because it is not plain data. */
 export interface LinkPorts extends ConversationPorts {
@@ -53,14 +54,15 @@ const portsOf = (system: object): RunPorts => {
   return ports
 }
 
-/** An actor of the chart that runs on these ports; it still has to be started. */
+/** An actor of the chart that runs on these ports and tells of its steps; it still has to be started. */
 export const makeActor = (
   ports: RunPorts,
   options: ActorOptions<typeof boundMachine> & { input: { id: string } },
+  stepped: Stepped<typeof boundMachine>,
 ): Actor<typeof boundMachine> => {
   making = ports
   try {
-    const actor = createActor(boundMachine, options)
+    const actor = steppingActor(boundMachine, options, stepped)
     portsBySystem.set(actor.system, ports)
     return actor
   } finally {

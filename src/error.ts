@@ -20,7 +20,7 @@ export type ErrorCode =
   | 'refused'
   /** It was written, and the transport died before any proof that it arrived. */
   | 'uncertain'
-  /** What had to be kept on disk could not be: the message says which file and why. */
+  /** What had to be kept, on disk or in a store of leases, could not be: the message says where and why. */
   | 'store-failed'
 
 const BRAND = Symbol.for('holdfast.error')

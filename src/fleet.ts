@@ -105,7 +105,7 @@ class RunningFleet implements Fleet {
 
   add<In, Out, C extends Calls>(adapter: Adapter<In, Out, C>, options: LinkOptions = {}): Link<In, Out, C> {
     if (this.#stopped) throw new HoldfastError('stopped', 'The fleet was stopped: it takes no more links.')
-    const id = options?.id ?? this.#freeId(adapter?.name)
+    const id = options?.id ?? options?.lease?.id ?? this.#freeId(adapter?.name)
     if (this.#links.has(id)) {
       throw new HoldfastError('bad-option', `The fleet has a link "${id}" already; ids are unique: choose another.`)
     }

@@ -7,6 +7,7 @@ import type { Cursor, InboundMark } from './adapter/adapter.ts'
 import type { Clock } from './clock.ts'
 import { Backlog } from './inbound/backlog.ts'
 import { RecentIds } from './inbound/recent-ids.ts'
+import type { Gate } from './tenure.ts'
 
 export interface InboundOptions {
   /** Messages that wait for a slow reader, or for the first one. Default 1,000. */
@@ -60,6 +61,8 @@ export interface Entry<T> {
 export class Inbound<T> implements AsyncIterable<T> {
   readonly #options: InboundOptions
   readonly #clock: Clock
+  /** Shut, nothing is handed on: another process has it, or will get it again. */
+  readonly #gate: Gate
   readonly #listener: InboundListener
   readonly #recentIds: RecentIds
   readonly #readers = new Set<Reader<T>>()
@@ -75,8 +78,9 @@ export class Inbound<T> implements AsyncIterable<T> {
   #ended = false
   readonly #counts = { arrived: 0, duplicates: 0, dropped: 0 }
 
-  constructor(options: InboundOptions, clock: Clock, listener: InboundListener) {
+  constructor(options: InboundOptions, clock: Clock, listener: InboundListener, gate: Gate = () => true) {
     this.#options = options
+    this.#gate = gate
     this.#clock = clock
     this.#listener = listener
     this.#recentIds = new RecentIds(options, clock)
@@ -140,6 +144,13 @@ export class Inbound<T> implements AsyncIterable<T> {
     }
   })
 
+  /** The gate is shut for good: what nobody has read is for somebody else. */
+  shut(): void {
+    for (const backlog of new Set([this.#kept, ...[...this.#readers].map((reader) => reader.backlog)])) {
+      this.#counts.dropped += backlog.discard()
+    }
+  }
+
   /** Nothing comes any more. What waits can still be read. */
   end(): void {
     this.#ended = true
@@ -183,7 +194,7 @@ export class Inbound<T> implements AsyncIterable<T> {
   #join(wake: () => void): Reader<T> {
     const backlog = this.#readers.size === 0 ? this.#kept : this.#backlog()
     backlog.passTo('slow-reader')
-    const reader = new Reader(backlog, this.#next, wake)
+    const reader = new Reader(backlog, this.#next, wake, this.#gate)
     this.#readers.add(reader)
     return reader
   }
@@ -202,6 +213,8 @@ export class Inbound<T> implements AsyncIterable<T> {
   }
 
   #tellTaken(): void {
+    // what nobody here was given is for the next owner
+    if (!this.#gate()) return
     let open: Entry<T> | undefined
     for (const { firstOpen } of this.#readers) {
       if (firstOpen && (!open || firstOpen.place < open.place)) open = firstOpen
@@ -225,11 +238,13 @@ class Reader<T> {
   /** The oldest message that it was given and has not acknowledged. */
   handed: Entry<T> | undefined
   hasLeft = false
+  readonly #gate: Gate
 
-  constructor(backlog: Backlog<T>, next: number, wake: () => void) {
+  constructor(backlog: Backlog<T>, next: number, wake: () => void, gate: Gate) {
     this.backlog = backlog
     this.from = backlog.first?.place ?? next
     this.wake = wake
+    this.#gate = gate
   }
 
   get firstOpen(): Entry<T> | undefined {
@@ -237,7 +252,7 @@ class Reader<T> {
   }
 
   hand(): Entry<T> | undefined {
-    if (this.hasLeft) return undefined
+    if (this.hasLeft || !this.#gate()) return undefined
     const entry = this.backlog.shift()
     this.handed ??= entry
     return entry

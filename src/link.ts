@@ -19,7 +19,7 @@ import {
   SEND_WITHIN_MS,
   type SendOptions,
 } from './caller.ts'
-import type { FrameCounts } from './conversation.ts'
+import type { Endpoint, FrameCounts } from './conversation.ts'
 import { HoldfastError } from './error.ts'
 import { type Explanation, explain, type Language, type LinkStatus } from './explain.ts'
 import { standIn } from './fallback.ts'
@@ -39,6 +39,7 @@ import { scrubber } from './secret.ts'
 import { type Continuity, LinkSession } from './session.ts'
 import { Starts } from './starts.ts'
 import { type Subjects, tellOwner } from './telling.ts'
+import { type Gate, gated, gateOf, type Tenure } from './tenure.ts'
 import { openTransport } from './transport/open.ts'
 
 export interface Receipt {
@@ -185,6 +186,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   readonly #closePorts: () => void
   readonly #session: LinkSession
   readonly #inbound: Inbound<In>
+  readonly #gate: Gate
   readonly #listenerErrors: ListenerErrors
   readonly #recorder: Recorder
   readonly #transitions$ = new Subject<TransitionRecord>()
@@ -214,13 +216,19 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     this.#outbox = new Outbox(options.outbox, { clock, dedupes, pace, ledger: this.#keeping?.ledger })
     this.#session = new LinkSession((session) => this.#keeping?.save(session))
     if (handOver) this.#takeOver(handOver)
-    this.#inbound = new Inbound(options.inbound, clock, {
-      taken: (cursor) => {
-        this.#session.taken(cursor)
-        this.#runs.current.ports.conversation?.taken(cursor)
+    this.#gate = gateOf(options.lease)
+    this.#inbound = new Inbound(
+      options.inbound,
+      clock,
+      {
+        taken: (cursor) => {
+          this.#session.taken(cursor)
+          this.#runs.current.ports.conversation?.taken(cursor)
+        },
+        lost: (missed, because) => this.#tell({ kind: 'gap', because, missed }),
       },
-      lost: (missed, because) => this.#tell({ kind: 'gap', because, missed }),
-    })
+      this.#gate,
+    )
     this.#listenerErrors = new ListenerErrors(id, clock, (text) =>
       (this.#runs?.current.ports.endpoint?.scrub ?? scrubber([]))(text),
     )
@@ -257,6 +265,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     })
     this.#runs.begin()
     this.#stopBySignal(options.signal)
+    this.#stopByLease(options.lease)
   }
 
   #makePorts(request: LinkPorts['request']): LinkPorts {
@@ -265,6 +274,10 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     const { connectMs, tlsMs, upgradeMs } = deadlines
     const drainMs = () => this.#drainMs
     const starts = new Starts(this.#adapter.starts, clock)
+    const open =
+      options.transport ??
+      ((endpoint: Endpoint) =>
+        openTransport({ ...endpoint, clock, maxPayloadBytes, perMessageDeflate, connectMs, tlsMs, upgradeMs }))
     return {
       adapter: this.#adapter as Adapter,
       options: this.#options,
@@ -279,15 +292,15 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
       outbox: this.#outbox,
       frames: this.#frames,
       credentials: { wereRejected: false },
-      request,
+      request: (outgoing, signal, scrub) =>
+        this.#gate()
+          ? request(outgoing, signal, scrub)
+          : Promise.reject(new BesideError('refused', 'the lease is over')),
       deliver: (message, mark) => this.#inbound.push(message as In, mark),
       announce: (continuity) => this.#announce(continuity),
       starting: () => starts.spend(),
       move: () => this.#runs.move(),
-      open:
-        options.transport ??
-        ((endpoint) =>
-          openTransport({ ...endpoint, clock, maxPayloadBytes, perMessageDeflate, connectMs, tlsMs, upgradeMs })),
+      open: (endpoint) => gated(this.#gate, open(endpoint)),
     }
   }
 
@@ -403,6 +416,14 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     if (signal.aborted) stop()
     else signal.addEventListener('abort', stop, { once: true })
     void this.#stopped.then(() => signal.removeEventListener('abort', stop))
+  }
+
+  #stopByLease(tenure: Tenure | undefined): void {
+    if (!tenure) return
+    tenure.whenOver((fault) => {
+      this.#inbound.shut()
+      this.#runs.cut(fault)
+    })
   }
 
   get status(): LinkStatus {

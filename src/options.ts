@@ -16,6 +16,7 @@ import type { Logger } from './outage/outage-log.ts'
 import type { OnParked } from './outage/parked.ts'
 import { type FallbackOptions, type OutboxOptions, outboxDefaults } from './outbox/outbox.ts'
 import type { Store } from './store.ts'
+import type { Tenure } from './tenure.ts'
 import type { OpenTransport } from './transport/transport.ts'
 
 /** How long each step may take, in milliseconds. */
@@ -75,6 +76,11 @@ export interface LinkOptions {
   readonly store?: Store
   /** What the link of the process before gave with `link.handOver()`, or `loadHandOver(file)`. */
   readonly handOver?: HandOver | undefined
+  /**
+   * What `lease()` gives to the function that makes its link: the link lives and acts for as long as this process owns it,
+   * and not a moment longer. Its id and its hand-over are the link's unless these options say otherwise.
+   */
+  readonly lease?: Tenure
   /** Gets a line when an outage begins and when it is over, and few in between: `console`, or a `pino()`. Default: none. */
   readonly logger?: Logger
   /** The language of its lines. Default `en`. */
@@ -99,6 +105,7 @@ export interface CheckedOptions
       | 'transport'
       | 'store'
       | 'handOver'
+      | 'lease'
       | 'deadlines'
       | 'heartbeat'
       | 'outbox'
@@ -115,6 +122,7 @@ export interface CheckedOptions
   readonly transport: LinkOptions['transport'] | undefined
   readonly store: Store | undefined
   readonly handOver: HandOver | undefined
+  readonly lease: Tenure | undefined
   readonly proxy: LinkOptions['proxy'] | undefined
   readonly logger: Logger | undefined
   readonly onParked: OnParked | undefined
@@ -165,6 +173,7 @@ const KNOWN = [
   'clock',
   'store',
   'handOver',
+  'lease',
   'logger',
   'logLanguage',
   'onParked',
@@ -187,8 +196,9 @@ export const checkOptions = (
   refuseUnknown(options, KNOWN, 'options')
   const clock = checkClock(options.clock ?? realClock)
   const four = Math.floor(clock.random() * 0x10000)
-  const handOver = checkHanded(options, adapterName)
-  const id = options.id ?? handOver?.id ?? `${adapterName}-${four.toString(16).padStart(4, '0')}`
+  const lease = checkLease(options.lease)
+  const handOver = checkHanded({ ...options, handOver: options.handOver ?? lease?.handOver }, adapterName)
+  const id = options.id ?? handOver?.id ?? lease?.id ?? `${adapterName}-${four.toString(16).padStart(4, '0')}`
   if (typeof id !== 'string' || id === '' || id.length > ID_LENGTH_MAX) {
     throw wrong('id', id, `a string of 1 to ${ID_LENGTH_MAX} characters`)
   }
@@ -207,6 +217,7 @@ export const checkOptions = (
     transport: options.transport,
     store: checkStore(options.store),
     handOver,
+    lease,
     ...checkTelling(options),
     fallback: checkFallback(options.fallback),
     deadlines: checkNumbers(
@@ -269,6 +280,13 @@ const problemOf = (handOver: HandOver, adapterName: string, asked: string | unde
   }
 }
 
+const checkLease = (lease: Tenure | undefined): Tenure | undefined => {
+  if (lease === undefined) return lease
+  const isOne = typeof lease === 'object' && lease && typeof lease.holds === 'function'
+  if (isOne && lease.signal instanceof AbortSignal) return lease
+  throw wrong('lease', lease, 'what lease() gives to its function "link"')
+}
+
 const STORE = ['read', 'write', 'close'] as const satisfies readonly (keyof Store)[]
 
 const checkStore = (store: Store | undefined): Store | undefined => {
@@ -282,7 +300,7 @@ const LOGGER = ['info', 'warn', 'error'] as const satisfies readonly (keyof Logg
 type Telling = Pick<CheckedOptions, 'logger' | 'logLanguage' | 'onParked'>
 
 /** Of a link, or of a fleet. Throws HoldfastError `bad-option`. */
-export const checkTelling = ({ logger, logLanguage = 'en', onParked }: LinkOptions): Telling => {
+export const checkTelling = ({ logger, logLanguage = 'en', onParked }: Pick<LinkOptions, keyof Telling>): Telling => {
   if (logLanguage !== 'en' && logLanguage !== 'zh') throw wrong('logLanguage', logLanguage, '"en" or "zh"')
   checkFunction('onParked', onParked)
   const isLogger = typeof logger === 'object' && logger && LOGGER.every((name) => typeof logger[name] === 'function')

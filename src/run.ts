@@ -130,14 +130,11 @@ export class Run {
     const { clock, id } = this.#link.options
     // two processes may run a link of the same name: their waits must not fall together
     const salt = Math.floor(clock.random() * 2 ** 32).toString(36)
-    const actor = makeActor(this.ports, {
+    const options = {
       input: { id: `${id}~${salt}` },
       clock: patient(clock, () => !UNHURT.has(this.#state)),
-      inspect: (told) => {
-        if (told.type !== '@xstate.snapshot' || told.rootId !== told.actorRef.sessionId) return
-        this.#notice(told.event, told.snapshot as unknown as Snapshot)
-      },
-    })
+    }
+    const actor = makeActor(this.ports, options, (event, snapshot) => this.#notice(event, snapshot))
     // pure actions do not throw; if one ever does, the link must not die in silence
     actor.subscribe({ error: (error) => this.#fail({ code: 'engine-failed', detail: String(error) }) })
     actor.start()
@@ -146,7 +143,6 @@ export class Run {
 
   /** Every event comes past here with the snapshot that it led to. */
   #notice(event: { type: string }, snapshot: Snapshot): void {
-    if (snapshot.status === 'error') return
     if (snapshot === this.#latest) {
       this.#listener.ignored()
       return
@@ -190,17 +186,21 @@ export class Run {
     const { status } = this.#actor?.getSnapshot() ?? {}
     if (status === 'active') this.#actor?.send(event)
     // an actor that failed cannot be resumed, only made anew
-    else if (status === 'error' && event.type === 'operator.stop') this.#end()
+    else if (status === 'error' && (event.type === 'operator.stop' || event.type === 'lease.lost')) this.#end(event)
     else if (status === 'error') this.begin()
   }
 
-  #end(): void {
+  #end(event: LinkEvent): void {
     this.#hints.unsubscribe()
     this.#seat.moved('stopped', undefined)
     const from = this.#state
     this.#state = 'stopped'
-    const context: LinkContext = { id: this.#link.options.id, spent: nothingSpent, fault: null }
-    this.#step({ event: { type: 'operator.stop' }, from, to: 'stopped', context, delayMs: undefined })
+    const context: LinkContext = {
+      id: this.#link.options.id,
+      spent: nothingSpent,
+      fault: 'fault' in event ? event.fault : null,
+    }
+    this.#step({ event, from, to: 'stopped', context, delayMs: undefined })
   }
 }
 
@@ -208,7 +208,6 @@ export class Run {
 export const hasLost = (state: StateName): boolean => state === 'backoff' || state === 'parked' || state === 'stopped'
 
 interface Snapshot {
-  readonly status: string
   readonly value: unknown
   readonly context: LinkContext
 }

@@ -97,6 +97,16 @@ export class Runs {
     return successor.hasBegun
   }
 
+  /** Another process may act for the bot: nothing here says another word. */
+  cut(fault: Fault): void {
+    const event = { type: 'lease.lost', fault } as const
+    const successor = this.#successor
+    this.#successor = undefined
+    if (successor && this.#hasBegun(successor)) this.#predecessors.add(successor)
+    for (const run of this.#predecessors) run.order(event)
+    this.#current.order(event)
+  }
+
   cutPredecessors(): void {
     for (const run of this.#predecessors) run.order({ type: 'operator.stop' })
   }

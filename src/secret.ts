@@ -127,6 +127,7 @@ export const secretsOfUrl = (text: string): string[] => {
     password,
     `${user}:${password}`,
     ...url.searchParams.values(),
-    ...path.map((part) => part.slice('/bot'.length)),
+    // the id before the colon is no secret; what follows it is one by itself
+    ...path.flatMap((part) => [part.slice('/bot'.length), part.slice(part.indexOf(':') + 1)]),
   ]
 }

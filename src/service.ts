@@ -215,19 +215,18 @@ class Running implements RunningService {
     const actor = createActor(boundMachine, {
       input: { id: `${name}~${salt}`, whenLost, retriesMax },
       clock: patient(clock, () => this.#status.state === 'starting'),
-      inspect: (told) => {
-        if (told.type !== '@xstate.snapshot' || told.rootId !== told.actorRef.sessionId) return
-        this.#notice(told.snapshot as unknown as Snapshot)
-      },
     })
     portsBySystem.set(actor.system, this.#ports)
     // pure actions do not throw; if one ever does, it must not look as if it ran
-    actor.subscribe({ error: (error) => this.#fail({ code: 'engine-failed', detail: textOf(error) }) })
+    actor.subscribe({
+      next: (snapshot) => this.#notice(snapshot),
+      error: (error) => this.#fail({ code: 'engine-failed', detail: textOf(error) }),
+    })
     return actor.start()
   }
 
   #notice(snapshot: Snapshot): void {
-    if (snapshot.status === 'error' || snapshot === this.#latest) return
+    if (snapshot === this.#latest) return
     this.#latest = snapshot
     const { context, value } = snapshot
     const state = serviceState(value)
@@ -277,7 +276,6 @@ class Running implements RunningService {
 }
 
 interface Snapshot {
-  readonly status: string
   readonly value: unknown
   readonly context: ServiceContext
 }

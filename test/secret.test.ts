@@ -117,7 +117,14 @@ describe('URLs', () => {
   })
 
   it('tell all that is secret in them, also as it travels in a header', () => {
-    expect(secretsOfUrl('ws://ann:p%40ss@h/bot123:ABC/?k=v%20w')).toEqual(['ann', 'p@ss', 'ann:p@ss', 'v w', '123:ABC'])
+    expect(secretsOfUrl('ws://ann:p%40ss@h/bot123:ABC/?k=v%20w')).toEqual([
+      'ann',
+      'p@ss',
+      'ann:p@ss',
+      'v w',
+      '123:ABC',
+      'ABC',
+    ])
     expect(secretsOfUrl('ws://ann:100%@h/')).toContain('100%')
     expect(secretsOfUrl('nowhere')).toEqual([])
     expect([decodePercent('%41%'), decodePercent('%41')]).toEqual(['%41%', 'A'])

@@ -1,5 +1,5 @@
 /** The page: the fleet on the left, the chosen link on the right. */
-import { Chart } from './chart.tsx'
+import { Chart, enlarged } from './chart.tsx'
 import { Faults } from './faults.tsx'
 import { Filters } from './filters.tsx'
 import { Grid } from './grid.tsx'
@@ -8,32 +8,37 @@ import { Help } from './keys.tsx'
 import { Log } from './log.tsx'
 import { Replay } from './replay.tsx'
 import { RoundTrip } from './roundtrip.tsx'
+import { traces } from './store.ts'
 import { Timeline } from './timeline.tsx'
 import { Why } from './why.tsx'
 import { word } from './words.ts'
 
-export const App = () => (
-  <>
-    <Head />
-    <Banner />
-    <Replay />
-    <main>
-      <div class="column">
-        <section aria-labelledby="fleet-title">
-          <h2 id="fleet-title">{word('fleet')}</h2>
-          <Filters />
-          <Grid />
-        </section>
-        <Timeline />
-        <Faults />
-      </div>
-      <div class="column">
-        <Why />
-        <Chart />
-        <RoundTrip />
-        <Log />
-      </div>
-    </main>
-    <Help />
-  </>
-)
+export const App = () => {
+  const isComparing = traces.value.length > 1
+  return (
+    <>
+      <Head />
+      <Banner />
+      <Replay />
+      <main class={enlarged.value ? 'enlarged' : ''}>
+        {isComparing && <Timeline />}
+        <div class="column">
+          <section aria-labelledby="fleet-title">
+            <h2 id="fleet-title">{word('fleet')}</h2>
+            <Filters />
+            <Grid />
+          </section>
+          {!isComparing && <Timeline />}
+          <RoundTrip />
+          <Faults />
+        </div>
+        <div class="column">
+          <Why />
+          <Chart />
+          <Log />
+        </div>
+      </main>
+      <Help />
+    </>
+  )
+}

@@ -10,6 +10,18 @@ export interface Area {
   ink(name: string): string
 }
 
+/** A text that fits: of a name the end tells more than the middle, so the middle goes. */
+export const shortened = (ctx: CanvasRenderingContext2D, text: string, room: number): string => {
+  // what is much too long is not measured letter by letter
+  const whole = text.length > 80 ? `${text.slice(0, 40)}…${text.slice(-39)}` : text
+  if (ctx.measureText(whole).width <= room) return whole
+  for (let kept = Math.min(whole.length - 1, 79); kept > 2; kept--) {
+    const short = `${whole.slice(0, Math.ceil(kept / 2))}…${whole.slice(whole.length - Math.floor(kept / 2))}`
+    if (ctx.measureText(short).width <= room) return short
+  }
+  return '…'
+}
+
 export interface CanvasProps {
   readonly class: string
   draw(area: Area): void

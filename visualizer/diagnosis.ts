@@ -1,35 +1,47 @@
 /** What to put into a bug report, as Markdown. What peers and people wrote stays text. */
 
 import type { Language } from '../src/explain.ts'
+import { type Hello, PROTOCOL } from '../src/observe/inspect/protocol.ts'
 import type { TransitionRecord } from '../src/observe/recorder.ts'
 import { isFaultCode, reasonText, situation } from './reason.ts'
 import type { Link, Records } from './source.ts'
+import type { Trace } from './trace.ts'
 
 const LAST = 50
 
 export interface Findings {
-  readonly version: string | undefined
+  /** Of the inspected process; absent in a trace. */
+  readonly hello: Hello | undefined
+  readonly trace: Trace | undefined
+  /** What the link was made with; there are no secrets among numbers. */
+  readonly deadlines: Readonly<Record<string, number>> | undefined
+  /** Milliseconds, as they were seen. */
+  readonly trips: readonly number[] | undefined
+  readonly browser: string
   readonly link: Link
   readonly now: number
   readonly records: Records
+  /** So many of them have happened: in a trace there is a future. */
+  readonly reached: number
   readonly language: Language
 }
 
-export const diagnosis = ({ version, link, now, records, language }: Findings): string => {
-  const last = Array.from({ length: Math.min(LAST, records.length) }, (_, i) =>
-    records.get(records.length - Math.min(LAST, records.length) + i),
-  )
+export const diagnosis = (findings: Findings): string => {
+  const { hello, trace, link, now, records, reached, language } = findings
+  const length = Math.min(LAST, reached)
+  const last = Array.from({ length }, (_, i) => records.get(reached - length + i))
   return [
-    `## holdfast ${version ?? '(trace)'}: ${plain(link.id)}`,
+    `## holdfast ${hello ? plain(hello.version) : `trace ${plain(trace?.name ?? '')}`}: ${plain(link.id)}`,
     '',
     plain(situation(link, now, language)),
     '',
-    `- adapter: ${plain(link.adapter || '?')}`,
-    `- state: ${plain(link.state)} since ${iso(link.since)}`,
-    `- attempt: ${link.attempt}`,
-    `- transitions: ${records.length} kept, ${records.dropped} dropped`,
+    `- state: ${plain(link.state)} since ${iso(link.since)}, attempt ${link.attempt}${due(link)}`,
+    `- told at: ${iso(now)}`,
+    `- transitions: ${reached} kept, ${records.dropped} dropped`,
+    ...versions(findings),
+    ...config(findings),
     '',
-    `### Causes`,
+    `### Causes in the last ${last.length} transitions`,
     '',
     ...causes(last),
     '',
@@ -46,6 +58,28 @@ export const diagnosis = ({ version, link, now, records, language }: Findings): 
     '```',
     '',
   ].join('\n')
+}
+
+const due = ({ dueAt }: Link): string => (dueAt < 0 ? '' : `, until ${iso(dueAt)}`)
+
+const versions = ({ hello, trace, browser }: Findings): string[] => {
+  const { runtime = '?' } = hello ?? {}
+  const inspected = hello
+    ? [`holdfast ${hello.version}`, runtime, PROTOCOL]
+    : [`written by holdfast ${trace?.version ?? '?'}`, `chart ${trace?.machine ?? '?'}`]
+  return [`- versions: ${plain(inspected.join(', '))}; page in ${plain(browser)}`]
+}
+
+/** Secrets never come here: addresses and tokens are not among what an inspected process tells. */
+const config = ({ link, deadlines, trips }: Findings): string[] => {
+  const own = Object.entries(deadlines ?? {}).map(([name, ms]) => `${name} ${ms}`)
+  const sorted = [...(trips ?? [])].sort((a, b) => a - b)
+  const trip = (share: number) => `${sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]} ms`
+  return [
+    `- adapter: ${plain(link.adapter || '?')}`,
+    ...(own.length > 0 ? [`- deadlines: ${plain(own.join(', '))}`] : []),
+    ...(sorted.length > 0 ? [`- round trip: p50 ${trip(0.5)}, p95 ${trip(0.95)}, of ${sorted.length} looks`] : []),
+  ]
 }
 
 const iso = (at: number): string => {

@@ -1,11 +1,15 @@
 /** Which line of the drawing a transition took: the innermost one that knows the event. */
-import { around, edges } from 'virtual:chart'
+import { around, edges, next } from 'virtual:chart'
 
 const leaf = (state: string): string => state.slice(state.lastIndexOf('.') + 1)
 const framesOf = (state: string): readonly string[] => (Object.hasOwn(around, leaf(state)) ? around[leaf(state)]! : [])
 const known = new Map<string, number>()
 
 export const nodeIdOf = (state: string): string => `n-${leaf(state)}`
+
+/** What can happen next: indexes in `edges`. */
+export const nextEdges = (state: string): readonly number[] =>
+  Object.hasOwn(next, leaf(state)) ? next[leaf(state)]! : []
 
 /** Index in `edges`; -1 for a transition that the chart does not have. */
 export const edgeOf = (from: string, event: string, to: string): number => {

@@ -17,7 +17,7 @@ const sorts = [
 ] as const
 
 export const Filters = () => {
-  const states = new Map([...[...wantedStates.value].map((state) => [state, 0] as const), ...counts.value])
+  const states = counts.value
   return (
     <div class="filters">
       <input
@@ -47,7 +47,7 @@ export const Filters = () => {
         {[...states].map(([state, count]) => (
           <button
             type="button"
-            class="chip"
+            class={count === 0 ? 'chip nobody' : 'chip'}
             key={state}
             aria-pressed={wantedStates.value.has(state)}
             onClick={() => toggle(state)}

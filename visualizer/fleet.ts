@@ -2,6 +2,7 @@
 import type { Change, Delta, Hello, History, Row, Tx } from '../src/observe/inspect/protocol.ts'
 import type { TransitionRecord } from '../src/observe/recorder.ts'
 import { edgeOf } from './edges.ts'
+import { sought } from './reason.ts'
 import { type Bands, type Link, noBands, noRecords, type Records, type Source, unknownLink } from './source.ts'
 
 /** Per link. The bands of ten thousand links then take some 20 MB. */
@@ -9,6 +10,8 @@ const BANDS_MAX = 128
 const TRIPS_MAX = 120
 /** Of the one link whose transitions are sent. */
 const RECORDS_MAX = 5_000
+/** States in which a round trip is measured. */
+const SESSION: ReadonlySet<string> = new Set(['registered', 'live', 'degraded.suspect', 'degraded.impaired'])
 
 /** Round trips of a link: when, and how many milliseconds. */
 export interface Trips {
@@ -31,7 +34,11 @@ export class Fleet implements Source {
   readonly #past = new Map<number, Past>()
   /** Milliseconds to add to performance.now() to get the time of the process. */
   #offset: number
-  #log: { index: number; records: TransitionRecord[]; edges: number[]; lost: number } | undefined
+  /** When the process was last heard, once it is heard no more. */
+  #frozenAt: number | undefined
+  #log:
+    | { index: number; records: TransitionRecord[]; edges: number[]; lost: number; deadlines: History['deadlines'] }
+    | undefined
   #sorted = true
 
   constructor(hello: Hello) {
@@ -41,7 +48,12 @@ export class Fleet implements Source {
   }
 
   now(): number {
-    return performance.now() + this.#offset
+    return this.#frozenAt ?? performance.now() + this.#offset
+  }
+
+  /** The connection is lost: what happens from now on is not known, so nothing is shown to last, or to run out. */
+  freeze(): void {
+    this.#frozenAt ??= this.now()
   }
 
   link(index: number): Link | undefined {
@@ -76,8 +88,8 @@ export class Fleet implements Source {
   }
 
   /** What the link's own ring still knows is exact, so it replaces the bands that were put together from deltas. */
-  begins({ index, kept, total }: History): void {
-    this.#log = { index, records: [], edges: [], lost: Math.max(0, total - kept.length) }
+  begins({ index, kept, total, deadlines }: History): void {
+    this.#log = { index, records: [], edges: [], lost: Math.max(0, total - kept.length), deadlines }
     const past = this.#past.get(index)
     const own = kept.filter(({ role }) => role === undefined)
     if (past && own.length > 0) {
@@ -93,6 +105,11 @@ export class Fleet implements Source {
   record({ records, lost }: Tx): TransitionRecord[] {
     if (this.#log) this.#log.lost += lost
     return records.filter(([index, record]) => this.#note(index, record)).map(([, record]) => record)
+  }
+
+  /** The waits that the chosen link was made with, in milliseconds, by the names of its options. */
+  deadlines(index: number): Readonly<Record<string, number>> | undefined {
+    return this.#log?.index === index ? this.#log.deadlines : undefined
   }
 
   bands(index: number): Bands {
@@ -118,6 +135,10 @@ export class Fleet implements Source {
         text === '' ? null : records.flatMap((record, i) => (wordsOf(record).includes(text) ? [i] : [])),
       dropped: lost,
     }
+  }
+
+  reached(index: number): number {
+    return this.records(index).length
   }
 
   #note(index: number, record: TransitionRecord): boolean {
@@ -148,7 +169,8 @@ export class Fleet implements Source {
     link.roundTripMs = roundTripMs
     link.dueAt = dueAt
     this.#band(index, since, link.state, link.fault ?? '')
-    if (roundTripMs < 0) return
+    // while there is no session the last one's round trip is history
+    if (roundTripMs < 0 || !SESSION.has(link.state)) return
     const { at, ms } = this.#past.get(index)!
     at.push(this.now())
     ms.push(roundTripMs)
@@ -178,4 +200,4 @@ export class Fleet implements Source {
 }
 
 export const wordsOf = ({ from, to, event, reason, detail, role }: TransitionRecord): string =>
-  `${from}\n${to}\n${event}\n${reason}\n${detail ?? ''}\n${role ?? ''}`.toLowerCase()
+  sought(reason) + `\n${from}\n${to}\n${event}\n${detail ?? ''}\n${role ?? ''}`.toLowerCase()

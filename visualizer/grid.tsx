@@ -1,23 +1,33 @@
 /** The fleet: one cell per link, as many as there are. */
 import { signal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
-import { type Area, Canvas } from './canvas.tsx'
+import { type Area, Canvas, shortened } from './canvas.tsx'
 import { type Look, lookOf } from './palette.ts'
-import { choose, chosenIndex, isDark, move, second, shown, source, version } from './store.ts'
+import { reasonText } from './reason.ts'
+import type { Link } from './source.ts'
+import { choose, chosen, chosenIndex, isChosen, isDark, move, second, shown, source, version } from './store.ts'
+import { type Pointed, pointIn, Tip } from './tip.tsx'
 import { language, lasting, stateWord, word } from './words.ts'
 
 const TABLE_MAX = 200
 const GAP = 2
+/** Room for a name; cells are widened until they fill the row. */
+const NAMED = 150
+const HEIGHT_MAX = 300
 
 /** Few links get large cells with their names; many get small ones, still large enough for their sign. */
-const cellOf = (count: number): { width: number; height: number; named: boolean } => {
-  if (count <= 60) return { width: 132, height: 30, named: true }
+const cellOf = (count: number, room: number): { width: number; height: number; named: boolean } => {
+  if (count <= 60) return { width: Math.floor(room / Math.max(1, Math.floor(room / NAMED))), height: 30, named: true }
   if (count <= 600) return { width: 24, height: 24, named: false }
   return { width: 14, height: 14, named: false }
 }
 
 const scrolled = signal(0)
-const columns = signal(1)
+/** How wide the drawing is. */
+const room = signal(500)
+const pointed = signal<(Pointed & { readonly link: Link }) | null>(null)
+
+const columnsOf = (width: number): number => Math.max(1, Math.floor(room.value / width))
 
 /** A cell is drawn once for each state and then copied. */
 const stamps = new Map<string, HTMLCanvasElement>()
@@ -48,9 +58,9 @@ const drawCell = (ctx: CanvasRenderingContext2D, look: Look, x: number, y: numbe
 
 const draw = ({ ctx, width, height, ink }: Area) => {
   const links = shown.value
-  const cell = cellOf(links.length)
-  const across = Math.max(1, Math.floor(width / cell.width))
-  columns.value = across
+  room.value = width
+  const cell = cellOf(links.length, width)
+  const across = columnsOf(cell.width)
   const top = scrolled.value
   const firstRow = Math.floor(top / cell.height)
   const last = Math.min(links.length, (firstRow + Math.ceil(height / cell.height) + 1) * across)
@@ -63,7 +73,7 @@ const draw = ({ ctx, width, height, ink }: Area) => {
       drawCell(ctx, look, x, y, cell.width - GAP, cell.height - GAP)
       ctx.textAlign = 'left'
       ctx.font = '12px system-ui, sans-serif'
-      ctx.fillText(shorten(link.id), x + cell.height, y + cell.height / 2 - 0.5, cell.width - cell.height - 6)
+      ctx.fillText(shortened(ctx, link.id, cell.width - cell.height - 8), x + cell.height, y + cell.height / 2 - 0.5)
     } else ctx.drawImage(stampOf(link.state, cell.width - GAP), x, y, cell.width - GAP, cell.height - GAP)
     if (link.index !== chosenIndex.value) continue
     ctx.lineWidth = 3
@@ -72,25 +82,27 @@ const draw = ({ ctx, width, height, ink }: Area) => {
   }
 }
 
-const shorten = (id: string): string => (id.length > 24 ? `${id.slice(0, 23)}…` : id)
-
 export const Grid = () => {
   const scroller = useRef<HTMLDivElement>(null)
   const count = shown.value.length
-  const cell = cellOf(count)
-  const rows = Math.ceil(count / columns.value)
+  const cell = cellOf(count, room.value)
+  const columns = columnsOf(cell.width)
+  const rows = Math.ceil(count / columns)
+  const high = `${Math.min(HEIGHT_MAX, Math.max(1, rows) * cell.height + 2)}px`
 
+  // what a person chose stays in sight, also when its state sends it elsewhere; what the page chose moves nothing
   useEffect(() => {
+    if (!isChosen.value) return
     const place = shown.peek().findIndex(({ index }) => index === chosenIndex.value)
     const box = scroller.current!
     if (place < 0) return
-    const y = Math.floor(place / columns.peek()) * cell.height
+    const y = Math.floor(place / columns) * cell.height
     if (y < box.scrollTop) box.scrollTop = y
     else if (y + cell.height > box.scrollTop + box.clientHeight) box.scrollTop = y + cell.height - box.clientHeight
-  }, [chosenIndex.value, cell.height])
+  }, [chosenIndex.value, chosen.value?.state, cell.height])
 
   const press = (event: KeyboardEvent) => {
-    const far = columns.value
+    const far = columns
     const page = far * Math.max(1, Math.floor(scroller.current!.clientHeight / cell.height))
     const moves: Record<string, number> = {
       ArrowLeft: -1,
@@ -108,12 +120,19 @@ export const Grid = () => {
     move(by)
   }
 
+  const under = (event: MouseEvent): Link | undefined => {
+    const { x, y } = pointIn(scroller.current!, event)
+    const column = Math.floor(x / cell.width)
+    const row = Math.floor((y + scroller.current!.scrollTop) / cell.height)
+    return column < columns ? shown.value[row * columns + column] : undefined
+  }
   const click = (event: MouseEvent) => {
-    const box = scroller.current!.getBoundingClientRect()
-    const column = Math.floor((event.clientX - box.left) / cell.width)
-    const row = Math.floor((event.clientY - box.top + scroller.current!.scrollTop) / cell.height)
-    const link = column < columns.value ? shown.value[row * columns.value + column] : undefined
+    const link = under(event)
     if (link) choose(link.index)
+  }
+  const point = (event: MouseEvent) => {
+    const link = under(event)
+    pointed.value = link ? { ...pointIn(scroller.current!, event), link } : null
   }
 
   return (
@@ -122,6 +141,7 @@ export const Grid = () => {
         id="grid"
         class="scroller"
         ref={scroller}
+        style={{ height: high, '--high': high }}
         // biome-ignore lint/a11y/noNoninteractiveTabindex: what is drawn in it is moved through by keys
         tabIndex={0}
         role="application"
@@ -130,17 +150,30 @@ export const Grid = () => {
         onScroll={() => (scrolled.value = scroller.current!.scrollTop)}
         onKeyDown={press}
         onClick={click}
+        onPointerMove={point}
+        onPointerLeave={() => (pointed.value = null)}
       >
         <Canvas class="fill" draw={draw} on={[version, shown, chosenIndex, scrolled, isDark]} />
         <div class="spacer" style={{ height: `${rows * cell.height}px` }} />
       </div>
-      {count === 0 && <p class="quiet">{word('none')}</p>}
+      <Pointer />
+      {count === 0 && source.value && <p class="quiet">{word(source.value.links.length > 0 ? 'none' : 'noLinks')}</p>}
       <p id="grid-keys" class="hidden">
-        {word('fleetKeys')}
+        {word('keyArrows')}
       </p>
       <GridTable />
     </div>
   )
+}
+
+/** Names the cell under the pointer: where there are thousands they have no room for a name. */
+const Pointer = () => {
+  second.value
+  const at = pointed.value
+  if (!at) return null
+  const { id, adapter, state, since, fault } = at.link
+  const lasted = `${stateWord(state)} · ${word('for')} ${lasting((source.peek()?.now() ?? 0) - since)}`
+  return <Tip at={at} title={id} lines={[adapter, lasted, reasonText(fault ?? '', language.value)]} />
 }
 
 /** The same for those who do not see the cells. It follows once a second. */
@@ -149,26 +182,28 @@ const GridTable = () => {
   language.value
   const now = source.peek()?.now() ?? 0
   return (
-    <table class="hidden" id="grid-table">
-      <caption>{word('table')}</caption>
-      <thead>
-        <tr>
-          <th scope="col">{word('id')}</th>
-          <th scope="col">{word('state')}</th>
-          <th scope="col">{word('for')}</th>
-          <th scope="col">{word('because')}</th>
-        </tr>
-      </thead>
-      <tbody>
-        {shown.value.slice(0, TABLE_MAX).map((link) => (
-          <tr key={link.index} aria-current={link.index === chosenIndex.value}>
-            <th scope="row">{link.id}</th>
-            <td>{stateWord(link.state)}</td>
-            <td>{lasting(now - link.since)}</td>
-            <td>{link.fault ?? ''}</td>
+    <div class="hidden">
+      <table id="grid-table">
+        <caption>{word('table')}</caption>
+        <thead>
+          <tr>
+            <th scope="col">{word('id')}</th>
+            <th scope="col">{word('state')}</th>
+            <th scope="col">{word('for')}</th>
+            <th scope="col">{word('because')}</th>
           </tr>
-        ))}
-      </tbody>
-    </table>
+        </thead>
+        <tbody>
+          {shown.value.slice(0, TABLE_MAX).map((link) => (
+            <tr key={link.index} aria-current={link.index === chosenIndex.value}>
+              <th scope="row">{link.id}</th>
+              <td>{stateWord(link.state)}</td>
+              <td>{lasting(now - link.since)}</td>
+              <td>{link.fault ?? ''}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
   )
 }

@@ -1,10 +1,9 @@
 /** The top of the page: which process, how it is, and how the page looks. */
 import { reasonText } from './reason.ts'
 import { OpenTrace } from './replay.tsx'
-import { aggregate, connection, fleet, helpOpen, replaying, source, type Theme, tenth, theme } from './store.ts'
-import { language, lasting, word } from './words.ts'
+import { aggregate, connection, fleet, helpOpen, replaying, source, tenth, theme, themes, wanted } from './store.ts'
+import { counted, fill, language, lasting, word } from './words.ts'
 
-const themes: readonly Theme[] = ['system', 'light', 'dark']
 const CAUSES_MAX = 3
 
 export const Head = () => {
@@ -48,7 +47,12 @@ const Totals = () => {
     .map(([fault, count]) => ({ code: hello.faults[fault]?.code ?? '?', count }))
   return (
     <span class="totals" id="totals">
-      {agg.counts.reduce((sum, count) => sum + count, 0)} {word('links')} · {agg.rate} {word('perSecond')}
+      {counted(
+        agg.counts.reduce((sum, count) => sum + count, 0),
+        'links',
+      )}{' '}
+      · {counted(agg.rate, 'perSecond')}
+      {causes.length > 0 && <span class="quiet"> · {word('causesLately')}</span>}
       {causes.map(({ code, count }) => (
         <span key={code} class="cause" title={`${word('causes')}: ${reasonText(code, language.value)}`}>
           {code} ×{count}
@@ -63,23 +67,31 @@ export const Banner = () => {
   const now = connection.value
   if (replaying.value) return null
   if (now.phase === 'open') return null
-  if (now.phase === 'none') return <p class="banner">{word('dropHere')}</p>
+  if (now.phase === 'none') return <Invitation />
+  // what counts down is not read out ten times a second
   return (
-    <p class="banner" role="status" id="banner">
+    <p class="banner" id="banner" role={now.phase === 'stale' ? undefined : 'status'}>
       {now.phase === 'stale' ? <Stale /> : word(now.phase)}
     </p>
   )
 }
 
+const Invitation = () => (
+  <p class="banner" id="banner">
+    {wanted.moment === null ? word('dropHere') : fill('dropHereFor', wanted.link ?? '?', `+${lasting(wanted.moment)}`)}
+  </p>
+)
+
 const Stale = () => {
   tenth.value
   const now = connection.value
   if (now.phase !== 'stale') return null
-  const seconds = (ms: number) => `${Math.max(0, Math.round(ms / 1000))} s`
   return (
     <>
-      {word('stale')} {lasting(performance.now() - now.since)} {word('staleAgain')}{' '}
-      {seconds(now.againAt - performance.now())}
+      {fill('stale', lasting(performance.now() - now.since), lasting(now.againAt - performance.now()))}
+      <span class="hidden" role="status">
+        {word('waiting')}
+      </span>
     </>
   )
 }

@@ -1,26 +1,39 @@
 /** The keys that work everywhere, and the page that tells them. */
 import { useEffect, useRef } from 'preact/hooks'
-import { helpOpen, move, pause, play, replaying } from './store.ts'
-import { type Word, word } from './words.ts'
+import { enlarged } from './chart.tsx'
+import { stateNames } from './palette.ts'
+import { helpOpen, move, pause, play, replaying, step } from './store.ts'
+import { StateMark } from './why.tsx'
+import { stateMeaning, type Word, word } from './words.ts'
 
 const told: readonly (readonly [key: string, what: Word])[] = [
   ['/', 'keyFilter'],
+  ['Esc', 'keyEscape'],
   ['j k', 'keyMove'],
   ['g', 'keyGrid'],
+  ['← → ↑ ↓', 'keyArrows'],
   ['t', 'keyTimeline'],
+  ['w s', 'keyZoom'],
+  ['a d', 'keyPan'],
+  ['f', 'keyFollow'],
+  ['c', 'keyChart'],
   ['space', 'keyPause'],
+  [', .', 'keyStep'],
   ['?', 'keyHelp'],
 ]
 
 const focus = (id: string) => document.getElementById(id)?.focus()
 
-const acts: Record<string, () => void> = {
+const acts: Record<string, () => unknown> = {
   '/': () => focus('filter'),
   j: () => move(1),
   k: () => move(-1),
   g: () => focus('grid'),
   t: () => focus('timeline'),
+  c: () => (enlarged.value = !enlarged.value),
   ' ': () => (replaying.value ? play() : pause()),
+  ',': () => step(-1),
+  '.': () => step(1),
   '?': () => (helpOpen.value = true),
 }
 
@@ -51,13 +64,25 @@ export const Help = () => {
         {told.map(([key, what]) => (
           <div key={key}>
             <dt>
-              <kbd>{key}</kbd>
+              <kbd>{key === 'space' ? word('space') : key}</kbd>
             </dt>
             <dd>{word(what)}</dd>
           </div>
         ))}
       </dl>
-      <p>{word('bandsKeys')}</p>
+      <p class="hint">{word('bandsKeys')}</p>
+      <h2>{word('signs')}</h2>
+      <dl class="signs">
+        {stateNames.map((state) => (
+          <div key={state}>
+            <dt>
+              <StateMark state={state} /> {state}
+            </dt>
+            <dd>{stateMeaning(state)}</dd>
+          </div>
+        ))}
+      </dl>
+      <p class="hint">{word('chartSigns')}</p>
       <button type="button" onClick={() => (helpOpen.value = false)}>
         {word('close')}
       </button>

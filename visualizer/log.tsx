@@ -2,12 +2,11 @@
 import { computed, signal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import type { TransitionRecord } from '../src/observe/recorder.ts'
-import { Playback } from './playback.ts'
 import { reasonText } from './reason.ts'
 import { noRecords, type Records } from './source.ts'
 import { chosenIndex, moveTo, pause, paused, replaying, source, unseen, version } from './store.ts'
 import { StateMark } from './why.tsx'
-import { clockTime, language, lasting, word } from './words.ts'
+import { clockTime, counted, language, lasting, word } from './words.ts'
 
 const ROW = 24
 const SPARE = 6
@@ -34,8 +33,7 @@ const listed = computed<Listed>(() => {
 /** The record that a replay has come to. */
 const reached = (): number => {
   version.value
-  const from = source.value
-  return from instanceof Playback ? from.position(chosenIndex.value) : -1
+  return replaying.value ? source.value!.reached(chosenIndex.value) - 1 : -1
 }
 
 export const Log = () => {
@@ -55,7 +53,7 @@ export const Log = () => {
     const box = scroller.current!
     const place = found ? found.findLastIndex((i) => i <= here) : here
     const y = place * ROW
-    if (y < box.scrollTop || y + ROW > box.scrollTop + box.clientHeight) box.scrollTop = y - box.clientHeight / 2
+    if (y < box.scrollTop || y + 2 * ROW > box.scrollTop + box.clientHeight) box.scrollTop = y - box.clientHeight / 2
   }, [here, found])
 
   const first = Math.max(0, Math.floor(scrolled.value / ROW) - SPARE)
@@ -79,15 +77,11 @@ export const Log = () => {
             {word(paused.value ? 'paused' : 'pause')}
           </button>
         )}
-        {paused.value && !replaying.value && (
-          <span class="quiet">
-            {unseen.value} {word('newer')}
-          </span>
-        )}
+        {paused.value && !replaying.value && <span class="quiet">{counted(unseen.value, 'newer')}</span>}
       </div>
       {records.dropped > 0 && (
         <p class="dropped" id="dropped">
-          {records.dropped} {word('dropped')}
+          {counted(records.dropped, 'dropped')}
         </p>
       )}
       <section
@@ -103,6 +97,7 @@ export const Log = () => {
           atEnd.current = box.scrollTop + box.clientHeight > box.scrollHeight - 2 * ROW
         }}
       >
+        <Columns />
         <div class="lines" style={{ height: `${length * ROW}px` }}>
           <div class="window" style={{ transform: `translateY(${first * ROW}px)` }}>
             {rows.map((i) => (
@@ -110,11 +105,19 @@ export const Log = () => {
             ))}
           </div>
         </div>
-        {records.length === 0 && <p class="quiet">{word('neverSeen')}</p>}
+        {length === 0 && <p class="quiet">{word(records.length === 0 ? 'neverSeen' : 'noneOfThem')}</p>}
       </section>
     </section>
   )
 }
+
+const Columns = () => (
+  <div class="columns" aria-hidden="true">
+    {(['at', 'fromTo', 'event', 'because', 'attempt', 'delay'] as const).map((column) => (
+      <span key={column}>{word(column)}</span>
+    ))}
+  </div>
+)
 
 const Line = ({ record, current }: { record: TransitionRecord; current: boolean }) => {
   const { at, from, to, event, reason, detail, attempt, delayMs, role } = record
@@ -127,7 +130,7 @@ const Line = ({ record, current }: { record: TransitionRecord; current: boolean 
       <span class="time">{clockTime(at)}</span>
       <span class="way">
         <StateMark state={to} /> {from} → {to}
-        {role && ` (${role})`}
+        {role && ` (${word(role)})`}
       </span>
       <span class="event">{event}</span>
       <span class="why" title={more}>

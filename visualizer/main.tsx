@@ -1,10 +1,13 @@
 /** Starts the page: reads the address, connects if there is a host to connect to, and waits for traces. */
 import './page.css'
+import './views.css'
+import './chart.css'
 import { effect } from '@preact/signals'
 import { render } from 'preact'
 import { App } from './app.tsx'
 import { listenToKeys } from './keys.tsx'
-import { chosen, isDark, moment, openFile, replaying, startTicking, traces, wanted } from './store.ts'
+import { remember } from './memory.ts'
+import { chosen, isDark, moment, openFile, replaying, startTicking, theme, traces, wanted } from './store.ts'
 import { startStream } from './stream.ts'
 import { language, word } from './words.ts'
 
@@ -34,6 +37,7 @@ const writeAddress = () => {
   const address = new URLSearchParams()
   const [first] = traces.value
   if (first) address.set('t', String(Math.round(moment.value - first.begin)))
+  else if (wanted.moment !== null) address.set('t', String(wanted.moment))
   const link = chosen.value?.id ?? wanted.link
   if (link) address.set('link', link)
   history.replaceState(null, '', `#${address}`)
@@ -71,6 +75,8 @@ effect(() => {
   document.title = `holdfast${replaying.value ? ` ${word('trace')}` : ''}`
 })
 
+remember('theme', theme)
+remember('language', language)
 takeFiles()
 listenToKeys()
 startTicking()

@@ -32,6 +32,8 @@ const stranger = look('#000000', '¿', light)
 /** A state that this page does not know comes from a newer holdfast, or from a trace that somebody made up. */
 export const lookOf = (state: string): Look => (Object.hasOwn(looks, state) ? looks[state as StateName] : stranger)
 
+export const stateNames = Object.keys(looks) as StateName[]
+
 export const isState = (state: string): state is StateName => Object.hasOwn(looks, state)
 
 /** What wants a look first, first. */

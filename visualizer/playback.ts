@@ -47,6 +47,10 @@ export class Playback implements Source {
     return this.trace.position(index, this.#moment)
   }
 
+  reached(index: number): number {
+    return this.position(index) + 1
+  }
+
   bands(index: number): Bands {
     if (index < 0 || index >= this.#byIndex.length) return noBands
     const { trace } = this

@@ -10,6 +10,10 @@ export const isFaultCode = (code: string | null): code is FaultCode => code !== 
 export const reasonText = (code: string, language: Language): string =>
   isFaultCode(code) ? `${code}: ${faults[code].because[language]}` : code
 
+/** What a reader may look for: a code, or what is said about it in either language. */
+export const sought = (text: string): string =>
+  (isFaultCode(text) ? `${text}\n${faults[text].because.en}\n${faults[text].because.zh}` : text).toLowerCase()
+
 /** Where it is, why, and what happens next; counts down where there is a moment to count to. */
 export const situation = (link: Link, now: number, language: Language): string => {
   const { id, state, since, attempt, fault, detail, dueAt } = link

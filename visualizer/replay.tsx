@@ -1,8 +1,9 @@
 /** A trace, played: where in time, how fast, and what was wrong with the file. */
 import { useRef } from 'preact/hooks'
 import { SPEEDS } from './playback.ts'
-import { closeTraces, moment, moveTo, openFile, play, playing, reading, speed, step, traces } from './store.ts'
-import { clockTime, lasting, word } from './words.ts'
+import { closeTraces, fleet, moment, moveTo, openFile, play, playing, reading, speed, step, traces } from './store.ts'
+import type { Trace } from './trace.ts'
+import { clockTime, counted, fill, lasting, word } from './words.ts'
 
 const accepted = '.ndjson,.hf.ndjson,.jsonl,.json,.log,.gz'
 
@@ -46,13 +47,13 @@ export const Replay = () => {
     <section class="replay" aria-label={word('trace')}>
       <div class="row">
         <button type="button" id="step-back" aria-label={word('stepBack')} onClick={() => step(-1)}>
-          ⏮
+          ‹
         </button>
         <button type="button" id="play" aria-pressed={playing.value} onClick={() => play()}>
           {word(playing.value ? 'pause' : 'play')}
         </button>
         <button type="button" id="step" aria-label={word('step')} onClick={() => step(1)}>
-          ⏭
+          ›
         </button>
         <input
           type="range"
@@ -84,11 +85,12 @@ export const Replay = () => {
         </label>
         <OpenTrace beside />
         <button type="button" class="small" id="close-trace" onClick={closeTraces}>
-          {word('closeTrace')}
+          {word(fleet.value ? 'backToLive' : 'closeTrace')}
         </button>
       </div>
       <p class="quiet" id="trace-facts">
-        {first.trace.name}: {length} {word('log')}, {first.trace.ids.length} {word('links')}
+        {first.trace.name}:{' '}
+        {fill('traceFacts', counted(length, 'transitions'), counted(first.trace.ids.length, 'links'))}
       </p>
       <Notices />
     </section>
@@ -98,30 +100,27 @@ export const Replay = () => {
 /** What was not read is said, never hidden. */
 const Notices = () => (
   <>
-    {traces.value.map(({ trace }, i) => (
-      <div class="notices" key={`${i} ${trace.name}`}>
-        {trace.length === 0 && <p class="notice">{word('traceEmpty')}</p>}
-        {trace.broken !== null && (
-          <p class="notice">
-            {trace.name}: {word('traceBroken')}: {trace.broken}
-          </p>
-        )}
-        {trace.cut && (
-          <p class="notice">
-            {trace.name}: {word('traceCut')}: {trace.cut.lines} ({trace.cut.characters} B)
-          </p>
-        )}
-        {trace.lost > 0 && (
-          <p class="notice">
-            {trace.name}: {trace.lost} {word('unwritten')}
-          </p>
-        )}
-        {trace.skipped > 0 && (
-          <p class="notice">
-            {trace.name}: {trace.skipped} {word('lostLines')}
-          </p>
-        )}
-      </div>
-    ))}
+    {traces.value.map(({ trace }, i) => {
+      const told = noticesOf(trace)
+      if (told.length === 0) return null
+      return (
+        <div class="notice" key={`${i} ${trace.name}`}>
+          <span class="tag">{trace.name}</span>
+          <ul>
+            {told.map((each) => (
+              <li key={each}>{each}</li>
+            ))}
+          </ul>
+        </div>
+      )
+    })}
   </>
 )
+
+const noticesOf = ({ length, broken, cut, lost, skipped }: Trace): string[] => [
+  ...(length === 0 ? [word('traceEmpty')] : []),
+  ...(broken !== null ? [`${word('traceBroken')}: ${broken}`] : []),
+  ...(cut ? [`${word('traceCut')}: ${counted(cut.lines, 'lines')} (${cut.characters} B)`] : []),
+  ...(lost > 0 ? [counted(lost, 'unwritten')] : []),
+  ...(skipped > 0 ? [counted(skipped, 'lostLines')] : []),
+]

@@ -58,6 +58,8 @@ export interface Source {
   now(): number
   bands(index: number): Bands
   records(index: number): Records
+  /** How many of a link's records have happened: in a trace those up to the moment. */
+  reached(index: number): number
   /** When the earliest thing that is known happened. */
   readonly begin: number
 }

@@ -3,10 +3,12 @@ import { batch, computed, effect, signal } from '@preact/signals'
 import type { Agg, Command } from '../src/observe/inspect/protocol.ts'
 import type { TransitionRecord } from '../src/observe/recorder.ts'
 import type { Fleet } from './fleet.ts'
+import { remembered } from './memory.ts'
 import { byUrgency } from './palette.ts'
 import { Playback } from './playback.ts'
 import type { Link, Source } from './source.ts'
 import { readTrace, type Trace } from './trace.ts'
+import { stateWord } from './words.ts'
 
 // Where it comes from
 
@@ -30,21 +32,38 @@ export const membership = signal(0)
 export const second = signal(0)
 export const tenth = signal(0)
 export const paused = signal(false)
-/** Changes that came while the view was paused. */
+/** Transitions of the chosen link that came while the view was paused. */
 export const unseen = signal(0)
 
-/** The source has changed; `count` transitions were in it. */
+/** The source has changed; `count` transitions of the chosen link were in it. */
 export const changed = (count = 0): void => {
   if (paused.value && !replaying.value) unseen.value += count
   else version.value++
 }
 
+const pausedAt = signal(0)
+
+/** The moment that everything on the page speaks of: it stands still while the view is paused. */
+export const shownAt = (): number => {
+  version.value
+  if (paused.value && !replaying.value) return pausedAt.value
+  tenth.value
+  return source.value?.now() ?? 0
+}
+
+/** Shows how it is now, and then stands still again if it did. */
+export const refresh = (): void => {
+  batch(() => {
+    pausedAt.value = source.peek()?.now() ?? 0
+    unseen.value = 0
+    version.value++
+  })
+}
+
 export const pause = (wanted = !paused.value): void => {
   batch(() => {
     paused.value = wanted
-    if (wanted) return
-    unseen.value = 0
-    version.value++
+    refresh()
   })
 }
 
@@ -68,7 +87,7 @@ export const chosen = computed<Link | undefined>(() => {
 const fits = (link: Link, text: string): boolean =>
   link.id.toLowerCase().includes(text) ||
   link.adapter.toLowerCase().includes(text) ||
-  link.state.includes(text) ||
+  stateWord(link.state).toLowerCase().includes(text) ||
   (link.fault?.includes(text) ?? false)
 
 const named = computed<readonly Link[]>(() => {
@@ -79,10 +98,15 @@ const named = computed<readonly Link[]>(() => {
   return text === '' ? links : links.filter((link) => fits(link, text))
 })
 
+/** A state that was seen once keeps its chip: a row that grows and shrinks makes all below it jump. */
+const seen = new Set<string>()
+
 /** Links by state, of those that fit the text. */
 export const counts = computed<ReadonlyMap<string, number>>(() => {
-  const found = new Map<string, number>()
   version.value
+  membership.value
+  for (const { state } of source.value?.links ?? []) seen.add(state)
+  const found = new Map([...seen].map((state) => [state, 0]))
   for (const { state } of named.value) found.set(state, (found.get(state) ?? 0) + 1)
   return new Map([...found].sort(([a], [b]) => byUrgency(a, b)))
 })
@@ -108,8 +132,17 @@ export const shown = computed<readonly Link[]>(() => {
   return [...groups].sort(([a], [b]) => byUrgency(a, b)).flatMap(([, group]) => group)
 })
 
-export const choose = (index: number): void => {
-  chosenIndex.value = index
+/** Whether a person chose the link: what the page chose for itself gives way to others. */
+export const isChosen = signal(false)
+/** The name of the chosen link, if it is no more. */
+export const gone = signal<string | null>(null)
+
+export const choose = (index: number, byPerson = true): void => {
+  batch(() => {
+    chosenIndex.value = index
+    isChosen.value = byPerson
+    gone.value = null
+  })
 }
 
 /** Chooses the link so many places further on; stays at the ends. */
@@ -129,6 +162,7 @@ export const moved = signal<readonly TransitionRecord[]>([])
 export interface Answer {
   readonly n: number
   readonly what: string
+  readonly isFault: boolean
   /** Absent while the answer has not come. */
   readonly error?: string | null
 }
@@ -139,6 +173,10 @@ export const answers = signal<readonly Answer[]>([])
 export const orders: { send: ((cmd: Command, more: { index?: number; fault?: string }) => void) | null } = {
   send: null,
 }
+/** An order that nobody hears is not offered. */
+export const canOrder = computed(
+  () => connection.value.phase === 'open' && !replaying.value && fleet.value?.hello.control === true,
+)
 
 // Replay
 
@@ -203,9 +241,9 @@ export const showTrace = (trace: Trace, beside: boolean): void => {
     traces.value = beside && first ? [first, playback] : [playback]
     membership.value++
     if (beside && first) return moveTo(moment.peek())
-    chosenIndex.value = -1
+    choose(-1, false)
     applyWanted()
-    if (chosenIndex.peek() < 0) choose(playback.links[0]?.index ?? -1)
+    if (chosenIndex.peek() < 0) choose(playback.links[0]?.index ?? -1, false)
     moveTo(trace.begin + (wanted.moment ?? 0))
     wanted.moment = null
   })
@@ -224,11 +262,11 @@ export const closeTraces = (): void => {
   batch(() => {
     playing.value = false
     traces.value = []
-    chosenIndex.value = -1
+    choose(-1, false)
     membership.value++
   })
   applyWanted()
-  if (chosenIndex.peek() < 0) move(0)
+  if (chosenIndex.peek() < 0) choose(shown.peek()[0]?.index ?? -1, false)
 }
 
 /** Chooses the link that the address names, once it is there. */
@@ -244,7 +282,8 @@ export const applyWanted = (): void => {
 
 export type Theme = 'system' | 'light' | 'dark'
 
-export const theme = signal<Theme>('system')
+export const themes: readonly Theme[] = ['system', 'light', 'dark']
+export const theme = signal<Theme>(remembered('theme', themes) ?? 'system')
 const darkSystem = matchMedia('(prefers-color-scheme: dark)')
 const systemIsDark = signal(darkSystem.matches)
 darkSystem.addEventListener('change', ({ matches }) => (systemIsDark.value = matches))

@@ -1,6 +1,7 @@
 /** The connection to the inspected process: authenticates, applies what comes, comes back after a loss and says so. */
 import { batch, effect } from '@preact/signals'
 import { CLOSE, type ServerMessage, type ViewerMessage } from '../src/observe/inspect/protocol.ts'
+import { faultWord } from './fault-words.ts'
 import { Fleet } from './fleet.ts'
 import {
   aggregate,
@@ -11,13 +12,18 @@ import {
   chosenIndex,
   connection,
   fleet,
+  gone,
+  isChosen,
   membership,
   moved,
   orders,
+  paused,
+  refresh,
   replaying,
   shown,
   source,
 } from './store.ts'
+import { word } from './words.ts'
 
 const AGAIN_MS = 500
 const AGAIN_MAX_MS = 10_000
@@ -50,9 +56,18 @@ export const startStream = (token: string): void => {
     membership.value++
     if (replaying.peek() || chosenIndex.peek() >= 0) return
     applyWanted()
-    const again = source.peek()?.links.find(({ id }) => id === chosenId)
-    if (again) choose(again.index)
-    else if (chosenIndex.peek() < 0) choose(shown.peek()[0]?.index ?? -1)
+    if (chosenIndex.peek() >= 0) return
+    const named = (wanted: string | undefined) => source.peek()?.links.find(({ id }) => id === wanted)
+    const again = named(chosenId)
+    const first = again ?? named(fleet.peek()?.hello.labLink) ?? shown.peek()[0]
+    choose(first?.index ?? -1, again !== undefined && isChosen.peek())
+  }
+
+  /** What a person looked at stays on the page, and is said to be gone; what nobody chose gives way to another. */
+  const leave = (indexes: readonly number[], id: string | undefined) => {
+    if (id === undefined || replaying.peek() || !indexes.includes(chosenIndex.peek())) return
+    if (isChosen.peek()) gone.value = id
+    else choose(-1, false)
   }
 
   const receive = (message: ServerMessage) => {
@@ -60,7 +75,10 @@ export const startStream = (token: string): void => {
     if (message.t === 'hello') {
       fleet.value = new Fleet(message)
       subscribed = -1
-      if (!replaying.peek()) chosenIndex.value = -1
+      if (!replaying.peek()) {
+        chosenIndex.value = -1
+        gone.value = null
+      }
       connection.value = { phase: 'open' }
       tries = 0
       return changed()
@@ -72,17 +90,19 @@ export const startStream = (token: string): void => {
         if (!message.more) join()
         return changed()
       case 'delta':
+        leave(message.gone, known.link(chosenIndex.peek())?.id)
         known.apply(message)
         if (message.added.length + message.gone.length > 0) join()
-        changed(message.changes.length)
+        changed()
         return paintedMark(message.at)
       case 'history':
         known.begins(message)
-        return changed()
+        // it was asked for: whoever chooses a link wants to see it, paused or not
+        return refresh()
       case 'tx': {
         const own = known.record(message)
-        if (!replaying.peek() && own.length > 0) moved.value = own
-        return changed()
+        if (!replaying.peek() && !paused.peek() && own.length > 0) moved.value = own
+        return changed(own.length + message.lost)
       }
       case 'agg':
         aggregate.value = message
@@ -104,6 +124,7 @@ export const startStream = (token: string): void => {
       if (message) batch(() => receive(message))
     }
     own.onclose = ({ code }) => {
+      fleet.peek()?.freeze()
       if (code === CLOSE.unauthorized) connection.value = { phase: 'refused' }
       else if (code === CLOSE.malformed) connection.value = { phase: 'malformed' }
       else later()
@@ -120,9 +141,11 @@ export const startStream = (token: string): void => {
 
   orders.send = (cmd, more) => {
     const n = ++orderNumber
-    const what = [cmd, more.fault ?? fleet.peek()?.link(more.index ?? -1)?.id].filter(Boolean).join(' ')
+    const what = cmd === 'fault' ? faultWord(more.fault ?? '') : word(cmd)
+    const whom = cmd === 'fault' ? undefined : fleet.peek()?.link(more.index ?? -1)?.id
+    const about = { n, what: [what, whom].filter(Boolean).join(' '), isFault: cmd === 'fault' }
     const sent = socket?.readyState === WebSocket.OPEN
-    const answer = sent ? { n, what } : { n, what, error: 'not connected' }
+    const answer = sent ? about : { ...about, error: word('notConnected') }
     answers.value = [answer, ...answers.peek()].slice(0, ANSWERS_MAX)
     send({ t: 'cmd', n, cmd, ...more })
   }

@@ -1,82 +1,38 @@
 /** What each link went through: a band per link, as wide as it lasted. Zoom, pan, and point at a band to hear why. */
-import { computed, type ReadonlySignal, signal } from '@preact/signals'
-import { useRef } from 'preact/hooks'
+import { type ReadonlySignal, signal } from '@preact/signals'
+import { useEffect, useRef } from 'preact/hooks'
 import { bandAt, bandEnd, drawBands, type Hovered } from './bands.ts'
-import { type Area, Canvas } from './canvas.tsx'
+import { type Area, Canvas, shortened } from './canvas.tsx'
 import type { Playback } from './playback.ts'
 import { reasonText } from './reason.ts'
 import type { Link, Source } from './source.ts'
 import {
   choose,
+  chosen,
   chosenIndex,
+  isChosen,
   isDark,
   moment,
   move,
   moveTo,
-  paused,
   replaying,
   shown,
   source,
-  tenth,
   traces,
   version,
 } from './store.ts'
+import { type Pointed, pointIn, Tip } from './tip.tsx'
+import { follow, isFollowing, pan, place, type Span, stepOf, view, zoom } from './view.ts'
 import { clockTime, language, lasting, stateWord, word } from './words.ts'
 
 const ROW = 20
 const AXIS = 22
-const LABELS = 128
-const FOLLOW_MS = 60_000
-const VIEW_MIN_MS = 20
+const HEIGHT_MAX = 262
+/** Room for names: less of it where there is little. */
+const labelsOf = (width: number): number => Math.min(132, Math.round(width * 0.3))
 /** Keys move the view by this share of it. */
 const STRIDE = 0.2
-
-interface View {
-  readonly from: number
-  readonly to: number
-}
-
-/** Null follows: the last minute of a stream, the whole of a trace. Times are those of the first source. */
-const chosenView = signal<View | null>(null)
-const held = signal(0)
-
-const view = computed<View>(() => {
-  if (chosenView.value) return chosenView.value
-  const [first] = traces.value
-  if (first) {
-    const spare = Math.max(1, (first.trace.end - first.trace.begin) * 0.01)
-    return { from: first.trace.begin - spare, to: first.trace.end + spare }
-  }
-  if (paused.value) return { from: held.value - FOLLOW_MS, to: held.value }
-  version.value
-  tenth.value
-  held.value = source.value?.now() ?? 0
-  return { from: held.peek() - FOLLOW_MS, to: held.peek() }
-})
-
-const zoom = (factor: number, around = 0.5): void => {
-  const { from, to } = view.peek()
-  const width = Math.max(VIEW_MIN_MS, (to - from) * factor)
-  const at = from + (to - from) * around
-  chosenView.value = { from: at - width * around, to: at + width * (1 - around) }
-}
-
-const pan = (share: number): void => {
-  const { from, to } = view.peek()
-  const by = (to - from) * share
-  chosenView.value = { from: from + by, to: to + by }
-}
-
-export const follow = (): void => {
-  chosenView.value = null
-}
-
-/** Steps of the axis that read well. */
-const steps = [1, 2, 5]
-  .flatMap((n) => [n, n * 10, n * 100])
-  .concat([1e3, 2e3, 5e3, 1e4, 3e4, 6e4, 12e4, 3e5, 6e5, 18e5, 36e5, 72e5, 216e5, 864e5])
-const stepOf = (wanted: number): number =>
-  steps.sort((a, b) => a - b).find((step) => step >= wanted) ?? 864e5 * Math.ceil(wanted / 864e5)
+const CLOSER = 0.7
 
 export const Timeline = () => {
   const [, second] = traces.value
@@ -84,13 +40,19 @@ export const Timeline = () => {
     <section class="timelines" aria-labelledby="timeline-title">
       <div class="row">
         <h2 id="timeline-title">{word('bands')}</h2>
-        <button type="button" class="small" onClick={follow}>
-          {word('follow')}
+        <button type="button" class="small" aria-label={word('zoomOut')} onClick={() => zoom(1 / CLOSER, 1)}>
+          −
         </button>
+        <button type="button" class="small" aria-label={word('zoomIn')} onClick={() => zoom(CLOSER, 1)}>
+          +
+        </button>
+        <button type="button" class="small" id="follow" aria-pressed={isFollowing.value} onClick={follow}>
+          {word(replaying.value ? 'whole' : 'follow')}
+        </button>
+        <span id="timeline-keys" class="hint">
+          {word('bandsKeys')}
+        </span>
       </div>
-      <p id="timeline-keys" class="hint">
-        {word('bandsKeys')}
-      </p>
       <div class={second ? 'beside' : ''}>
         <Tracks id="timeline" of={source} rows={shown} />
         {second && <Other playback={second} />}
@@ -116,8 +78,8 @@ interface TracksProps {
 
 const Tracks = ({ id, of, rows }: TracksProps) => {
   const top = useRef(signal(0)).current
-  const hovered = useRef(signal<(Hovered & { x: number; y: number }) | null>(null)).current
-  const drag = useRef<{ x: number; y: number; view: View; top: number; far: boolean } | null>(null)
+  const hovered = useRef(signal<(Hovered & Pointed) | null>(null)).current
+  const drag = useRef<{ x: number; y: number; view: Span; top: number; far: boolean } | null>(null)
   const box = useRef<HTMLDivElement>(null)
   const first = source.value
   const other = of.value !== first
@@ -129,8 +91,8 @@ const Tracks = ({ id, of, rows }: TracksProps) => {
     top.value = Math.min(tallest(), Math.max(0, y))
   }
   const shareAt = (event: MouseEvent): number => {
-    const { left, width } = box.current!.getBoundingClientRect()
-    return (event.clientX - left - LABELS) / (width - LABELS)
+    const { x, room } = pointIn(box.current!, event)
+    return (x - labelsOf(room)) / (room - labelsOf(room))
   }
   const rowAt = (event: MouseEvent): Link | undefined => {
     const y = event.clientY - box.current!.getBoundingClientRect().top - AXIS
@@ -141,6 +103,7 @@ const Tracks = ({ id, of, rows }: TracksProps) => {
     const from = of.value
     if (!from) return
     const { ctx, width, height, ink } = area
+    const labels = labelsOf(width)
     const shift = { from: view.value.from + offset, to: view.value.to + offset }
     scrollTo(top.value)
     const links = rows.value
@@ -157,7 +120,7 @@ const Tracks = ({ id, of, rows }: TracksProps) => {
       drawBands(
         ctx,
         from.bands(link.index),
-        { left: LABELS, width: width - LABELS, y: y + 2, height: ROW - 4 },
+        { left: labels, width: width - labels, y: y + 2, height: ROW - 4 },
         shift,
         now,
         replaying.value,
@@ -166,11 +129,11 @@ const Tracks = ({ id, of, rows }: TracksProps) => {
       ctx.font = '12px system-ui, sans-serif'
       ctx.textAlign = 'left'
       ctx.textBaseline = 'middle'
-      ctx.fillText(link.id.slice(0, 40), 6, y + ROW / 2 + 0.5, LABELS - 12)
+      ctx.fillText(shortened(ctx, link.id, labels - 12), 6, y + ROW / 2 + 0.5)
     }
     drawAxis(area, view.value, replaying.value ? (first?.begin ?? 0) : null)
-    const x = LABELS + ((now - shift.from) / (shift.to - shift.from)) * (width - LABELS)
-    if (x < LABELS || x > width) return
+    const x = labels + ((now - shift.from) / (shift.to - shift.from)) * (width - labels)
+    if (x < labels || x > width) return
     ctx.fillStyle = ink('alarm')
     ctx.fillRect(x - 1, 0, 2, height)
   }
@@ -182,8 +145,8 @@ const Tracks = ({ id, of, rows }: TracksProps) => {
       const moved = event.clientX - going.x
       going.far ||= Math.abs(moved) + Math.abs(event.clientY - going.y) > 4
       if (!going.far) return
-      const by = (-moved / (width - LABELS)) * (going.view.to - going.view.from)
-      chosenView.value = { from: going.view.from + by, to: going.view.to + by }
+      const by = (-moved / (width - labelsOf(width))) * (going.view.to - going.view.from)
+      place({ from: going.view.from + by, to: going.view.to + by })
       scrollTo(going.top - (event.clientY - going.y))
       return
     }
@@ -197,8 +160,7 @@ const Tracks = ({ id, of, rows }: TracksProps) => {
     const { from: start, to } = view.peek()
     const at = start + offset + share * (to - start)
     const band = bandAt(from.bands(link.index), at, from.now(), replaying.peek())
-    const { left, top: above } = box.current!.getBoundingClientRect()
-    hovered.value = band && { ...band, id: link.id, x: event.clientX - left, y: event.clientY - above }
+    hovered.value = band && { ...band, id: link.id, ...pointIn(box.current!, event) }
   }
 
   const release = (event: PointerEvent) => {
@@ -215,14 +177,16 @@ const Tracks = ({ id, of, rows }: TracksProps) => {
   const press = (event: KeyboardEvent) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return
     const acts: Record<string, () => void> = {
-      w: () => zoom(0.7),
-      s: () => zoom(1 / 0.7),
+      w: () => zoom(CLOSER),
+      s: () => zoom(1 / CLOSER),
+      '+': () => zoom(CLOSER),
+      '-': () => zoom(1 / CLOSER),
       a: () => pan(-STRIDE),
       d: () => pan(STRIDE),
       ArrowLeft: () => pan(-STRIDE),
       ArrowRight: () => pan(STRIDE),
-      ArrowUp: () => reveal(-1),
-      ArrowDown: () => reveal(1),
+      ArrowUp: () => move(-1),
+      ArrowDown: () => move(1),
       PageUp: () => scrollTo(top.peek() - 10 * ROW),
       PageDown: () => scrollTo(top.peek() + 10 * ROW),
       f: follow,
@@ -233,12 +197,26 @@ const Tracks = ({ id, of, rows }: TracksProps) => {
     acts[key]!()
   }
 
-  const reveal = (by: number) => {
-    move(by)
+  // what a person chose stays in sight
+  useEffect(() => {
+    if (other || !isChosen.value) return
     const y = rows.peek().findIndex(({ index }) => index === chosenIndex.peek()) * ROW
     const room = box.current!.clientHeight - AXIS - ROW
+    if (y < 0) return
     if (y < top.peek()) scrollTo(y)
     else if (y > top.peek() + room) scrollTo(y - room)
+  }, [chosenIndex.value, chosen.value?.state, other])
+
+  /** Without Ctrl the wheel is the reader's: it moves rows if there are more, and the page otherwise. */
+  const wheel = (event: WheelEvent) => {
+    const share = shareAt(event)
+    if (event.ctrlKey || event.metaKey) {
+      event.preventDefault()
+      return zoom(event.deltaY > 0 ? 1.2 : 1 / 1.2, Math.min(1, Math.max(0, share)))
+    }
+    const before = top.peek()
+    scrollTo(before + event.deltaY)
+    if (top.peek() !== before) event.preventDefault()
   }
 
   return (
@@ -248,17 +226,14 @@ const Tracks = ({ id, of, rows }: TracksProps) => {
         id={id}
         class="timeline"
         ref={box}
+        style={{ height: `${Math.min(HEIGHT_MAX, AXIS + Math.max(2, rows.value.length) * ROW + 4)}px` }}
         // biome-ignore lint/a11y/noNoninteractiveTabindex: what is drawn in it is moved through by keys
         tabIndex={0}
         role="application"
         aria-label={`${word('bands')} ${name}`}
         aria-describedby="timeline-keys"
         onKeyDown={press}
-        onWheel={(event) => {
-          event.preventDefault()
-          if (event.shiftKey || shareAt(event) < 0) scrollTo(top.peek() + (event.deltaY || event.deltaX))
-          else zoom(event.deltaY > 0 ? 1.2 : 1 / 1.2, Math.min(1, Math.max(0, shareAt(event))))
-        }}
+        onWheel={wheel}
         onPointerDown={(event) => {
           drag.current = { x: event.clientX, y: event.clientY, view: view.peek(), top: top.peek(), far: false }
           box.current!.setPointerCapture(event.pointerId)
@@ -268,45 +243,40 @@ const Tracks = ({ id, of, rows }: TracksProps) => {
         onPointerLeave={() => (hovered.value = null)}
       >
         <Canvas class="fill" draw={draw} on={[version, view, rows, chosenIndex, top, isDark, moment, of]} />
-        <Tip of={hovered} />
+        <BandTip of={hovered} />
       </div>
     </div>
   )
 }
 
-const Tip = ({ of }: { of: ReadonlySignal<(Hovered & { x: number; y: number }) | null> }) => {
+const BandTip = ({ of }: { of: ReadonlySignal<(Hovered & Pointed) | null> }) => {
   const band = of.value
   if (!band) return null
-  const why = reasonText(band.cause, language.value)
+  const lasted = `${clockTime(band.from)} · ${word('for')} ${lasting(bandEnd(band) - band.from)}`
   return (
-    <div class="tip" role="tooltip" style={{ left: `${Math.max(0, band.x - 120)}px`, top: `${band.y + 16}px` }}>
-      <b>{band.id}</b>
-      <span>{stateWord(band.state)}</span>
-      <span>
-        {clockTime(band.from)} · {word('for')} {lasting(bandEnd(band) - band.from)}
-      </span>
-      {why && <span>{why}</span>}
-    </div>
+    <Tip at={band} title={band.id} lines={[stateWord(band.state), lasted, reasonText(band.cause, language.value)]} />
   )
 }
 
-const drawAxis = ({ ctx, width, ink }: Area, { from, to }: View, begin: number | null) => {
+const drawAxis = ({ ctx, width, ink }: Area, { from, to }: Span, begin: number | null) => {
   ctx.fillStyle = ink('paper')
   ctx.fillRect(0, 0, width, AXIS)
   ctx.font = '11px system-ui, sans-serif'
   ctx.textBaseline = 'middle'
   ctx.textAlign = 'center'
-  const room = width - LABELS
+  const labels = labelsOf(width)
+  const room = width - labels
   const step = stepOf(((to - from) / room) * 110)
   const zero = begin ?? 0
   const first = Math.ceil((from - zero) / step) * step
   for (let at = first; at <= to - zero; at += step) {
-    const x = LABELS + ((at + zero - from) / (to - from)) * room
+    const x = labels + ((at + zero - from) / (to - from)) * room
     ctx.fillStyle = ink('line')
     ctx.fillRect(x, AXIS - 5, 1, 5)
     ctx.fillStyle = ink('soft')
     const text =
       begin === null ? clockTime(at).slice(0, step < 1000 ? 12 : 8) : `${at < 0 ? '−' : ''}${lasting(Math.abs(at))}`
-    ctx.fillText(text, x, AXIS / 2 - 1)
+    const half = ctx.measureText(text).width / 2
+    if (x - half > 0 && x + half < width) ctx.fillText(text, x, AXIS / 2 - 1)
   }
 }

@@ -3,8 +3,9 @@
  * records fit in some 50 MB and any moment is found by halving.
  */
 import type { TransitionRecord } from '../src/observe/recorder.ts'
-import { readLine } from '../src/observe/trace-format.ts'
+import { readLine, type TraceHeader } from '../src/observe/trace-format.ts'
 import { edgeOf } from './edges.ts'
+import { sought } from './reason.ts'
 import type { Records } from './source.ts'
 
 /** How long reading may keep the page from answering. */
@@ -13,6 +14,9 @@ const NO_EDGE = 0xffff
 
 export interface Trace {
   readonly name: string
+  /** Of the holdfast that wrote it, and the hash of its chart, if there is a header. */
+  readonly version: string | undefined
+  readonly machine: string | undefined
   readonly length: number
   readonly ids: readonly string[]
   readonly begin: number
@@ -48,7 +52,7 @@ class Words {
 
   /** For each text, whether it holds another one. */
   having(text: string): Uint8Array {
-    return Uint8Array.from(this.list, (word) => (word.toLowerCase().includes(text) ? 1 : 0))
+    return Uint8Array.from(this.list, (word) => (sought(word).includes(text) ? 1 : 0))
   }
 }
 
@@ -162,7 +166,11 @@ const byLink = (table: Table): { order: Uint32Array; starts: Uint32Array } => {
   return { order, starts }
 }
 
-const traceOf = (name: string, table: Table, ends: Pick<Trace, 'skipped' | 'lost' | 'cut' | 'broken'>): Trace => {
+const traceOf = (
+  name: string,
+  table: Table,
+  ends: Pick<Trace, 'skipped' | 'lost' | 'cut' | 'broken' | 'version' | 'machine'>,
+): Trace => {
   const { order, starts } = byLink(table)
   const { at, to, reason, edge, from, event, detail, words } = table
   const firstOf = (link: number) => starts[link] ?? 0
@@ -229,6 +237,7 @@ export class TraceReader {
   #bad = { lines: 0, characters: 0 }
   #skipped = 0
   #lost = 0
+  #header: TraceHeader | undefined
 
   take(text: string): void {
     const lines = (this.#rest + text).split('\n')
@@ -240,7 +249,8 @@ export class TraceReader {
     this.#line(this.#rest)
     this.#rest = ''
     const cut = this.#bad.lines > 0 ? this.#bad : null
-    return traceOf(name, this.#table, { skipped: this.#skipped, lost: this.#lost, cut, broken })
+    const { version, machine } = this.#header ?? {}
+    return traceOf(name, this.#table, { skipped: this.#skipped, lost: this.#lost, cut, broken, version, machine })
   }
 
   #line(line: string): void {
@@ -251,6 +261,7 @@ export class TraceReader {
       return
     }
     if (read.record) this.#table.add(read.record)
+    this.#header ??= read.header
     this.#lost += read.lost ?? 0
     this.#skipped += this.#bad.lines
     this.#bad = { lines: 0, characters: 0 }

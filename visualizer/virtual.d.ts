@@ -11,6 +11,8 @@ declare module 'virtual:chart' {
   }[]
   /** A state and the frames around it, innermost first. */
   export const around: Readonly<Record<string, readonly string[]>>
+  /** For each state, the lines that can be taken from it: indexes in `edges`. */
+  export const next: Readonly<Record<string, readonly number[]>>
   /** Deadlines of the states that have a fixed one, in milliseconds. */
   export const deadlines: Readonly<Record<string, number>>
 }

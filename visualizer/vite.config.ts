@@ -33,13 +33,28 @@ const chart = (): Plugin => {
       return name && hold.kind === 'deadline' && hold.after.ms !== null ? [[name, hold.after.ms]] : []
     }),
   )
+  /** Lines that can be taken from a state: those of the frames around it too, unless something inside keeps the event. */
+  const nextOf = (path: string): number[] => {
+    const parts = path.split('.')
+    const frames = [...parts.map((_, i) => parts.slice(0, parts.length - i).join('.')), '']
+    const kept = new Set<string>()
+    return frames.flatMap((frame) => {
+      const open = edgesOf(model).flatMap(({ from, arrows }, index) =>
+        from === frame && arrows.some(({ event }) => !kept.has(event)) ? [index] : [],
+      )
+      const own = frame === '' ? model : model.states.find((state) => state.path === frame)!
+      for (const { event, guard } of own.arrows) if (guard === null) kept.add(event)
+      return open
+    })
+  }
+  const next = Object.fromEntries(leaves.map(({ path, name, final }) => [name, final ? [] : nextOf(path)] as const))
   const svg = svgOf(model, linkLayout).replace(/<style>[\s\S]*?<\/style>\n/, '')
   return {
     name: 'chart',
     resolveId: (id) => (id === 'virtual:chart' ? '\0chart' : undefined),
     load: (id) =>
       id === '\0chart'
-        ? Object.entries({ svg, edges, around, deadlines })
+        ? Object.entries({ svg, edges, around, next, deadlines })
             .map(([name, value]) => `export const ${name} = ${JSON.stringify(value)}`)
             .join('\n')
         : undefined,

@@ -2,20 +2,10 @@
 import { useEffect, useState } from 'preact/hooks'
 import { diagnosis } from './diagnosis.ts'
 import { lookOf } from './palette.ts'
+import { Playback } from './playback.ts'
 import { situation } from './reason.ts'
-import { chosen, fleet, orders, paused, replaying, source, tenth, version } from './store.ts'
-import { language, lasting, stateWord, word } from './words.ts'
-
-/** The moment that sentences speak of: it stands still while the view is paused. */
-let held = 0
-const shownNow = (): number => {
-  version.value
-  if (!paused.value || replaying.value) {
-    tenth.value
-    held = source.value?.now() ?? 0
-  }
-  return held
-}
+import { canOrder, chosen, fleet, gone, orders, replaying, shownAt, source } from './store.ts'
+import { fill, language, lasting, stateWord, word } from './words.ts'
 
 export const Why = () => {
   const link = chosen.value
@@ -25,26 +15,38 @@ export const Why = () => {
         <h2 id="why-title">{word('why')}</h2>
         {link && <CopyDiagnosis />}
       </div>
-      {link ? <Situation /> : <p class="quiet">{word('choose')}</p>}
-      {link && fleet.value?.hello.control && !replaying.value && <Orders index={link.index} state={link.state} />}
+      {link ? <Situation /> : <Nobody />}
       <Announcement />
     </section>
   )
 }
 
+const Nobody = () => (
+  <p class="quiet" id="nobody" role="status">
+    {gone.value !== null
+      ? fill('gone', gone.value)
+      : source.value?.links.length === 0
+        ? word('noLinks')
+        : word('choose')}
+  </p>
+)
+
 const Situation = () => {
   const link = chosen.value
   if (!link) return null
-  const now = shownNow()
+  const now = shownAt()
   return (
     <>
-      <p class="state">
+      <div class="state">
         <StateMark state={link.state} /> <b class="id">{link.id}</b>
         {link.adapter && <span class="quiet">{link.adapter}</span>}
         <span>
           {stateWord(link.state)} · {word('for')} {lasting(now - link.since)}
         </span>
-      </p>
+        {fleet.value?.hello.control && !replaying.value && (
+          <Orders key={link.index} index={link.index} state={link.state} />
+        )}
+      </div>
       <p id="why">{situation(link, now, language.value)}</p>
     </>
   )
@@ -59,22 +61,50 @@ export const StateMark = ({ state }: { state: string }) => {
   )
 }
 
-const Orders = ({ index, state }: { index: number; state: string }) => (
-  // biome-ignore lint/a11y/useSemanticElements: a fieldset is for what is filled in
-  <div class="orders" role="group" aria-label={word('actions')}>
-    {(['retry', 'hold', 'resume', 'stop'] as const).map((cmd) => (
-      <button
-        type="button"
-        key={cmd}
-        id={`order-${cmd}`}
-        disabled={state === 'stopped' || (cmd === 'resume') !== (state === 'parked')}
-        onClick={() => orders.send?.(cmd, { index })}
-      >
-        {word(cmd)}
-      </button>
-    ))}
-  </div>
-)
+const SURE_MS = 4_000
+const ordersThere = ['retry', 'hold', 'resume', 'stop'] as const
+
+/** An order that the state would not hear is not offered: nothing would happen, and it would look obeyed. */
+const isHeard = (cmd: (typeof ordersThere)[number], state: string): boolean => {
+  if (cmd === 'retry') return state === 'backoff'
+  if (cmd === 'resume') return state === 'parked'
+  if (cmd === 'hold') return !['parked', 'closing', 'stopped'].includes(state)
+  return state !== 'stopped'
+}
+
+const Orders = ({ index, state }: { index: number; state: string }) => {
+  const [asked, ask] = useState(false)
+  useEffect(() => {
+    if (!asked) return
+    const timer = setTimeout(() => ask(false), SURE_MS)
+    return () => clearTimeout(timer)
+  }, [asked])
+  const press = (cmd: (typeof ordersThere)[number]) => {
+    if (!canOrder.value || !isHeard(cmd, state)) return
+    // nothing brings a stopped link back, so it takes two presses
+    if (cmd === 'stop' && !asked) return ask(true)
+    ask(false)
+    orders.send?.(cmd, { index })
+  }
+  return (
+    // biome-ignore lint/a11y/useSemanticElements: a fieldset is for what is filled in
+    <div class="orders" role="group" aria-label={word('actions')}>
+      {ordersThere.map((cmd) => (
+        <button
+          type="button"
+          key={cmd}
+          id={`order-${cmd}`}
+          class={cmd === 'stop' && asked ? 'sure' : ''}
+          // one that is pressed keeps the focus, which a disabled button would lose
+          aria-disabled={!canOrder.value || !isHeard(cmd, state)}
+          onClick={() => press(cmd)}
+        >
+          {word(cmd === 'stop' && asked ? 'reallyStop' : cmd)}
+        </button>
+      ))}
+    </div>
+  )
+}
 
 const CopyDiagnosis = () => {
   const [said, say] = useState<'idle' | 'copied'>('idle')
@@ -84,10 +114,15 @@ const CopyDiagnosis = () => {
     const link = chosen.peek()
     if (!from || !link) return
     const text = diagnosis({
-      version: fleet.peek()?.hello.version,
+      hello: from === fleet.peek() ? fleet.peek()?.hello : undefined,
+      trace: from instanceof Playback ? from.trace : undefined,
+      deadlines: fleet.peek() === from ? fleet.peek()?.deadlines(link.index) : undefined,
+      trips: fleet.peek() === from ? fleet.peek()?.trips(link.index).ms : undefined,
+      browser: navigator.userAgent,
       link,
       now: from.now(),
       records: from.records(link.index),
+      reached: from.reached(link.index),
       language: language.peek(),
     })
     try {

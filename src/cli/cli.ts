@@ -14,7 +14,7 @@ import { hold, type Protocol, protocols } from './hold.ts'
 import { labFaults } from './lab/faults.ts'
 import { lab } from './lab/lab.ts'
 import { painter } from './print.ts'
-import { replay } from './replay.ts'
+import { replay, showReplay } from './replay.ts'
 import { top } from './top.ts'
 import { watch } from './watch.ts'
 
@@ -29,7 +29,8 @@ const USAGE = `holdfast keeps a chat bot's connection held.
   holdfast hold maim <ws-url> [options]        hold MaiBot's core, as a bridge to it does
   holdfast record onebot|satori|maim <ws-url> --to FILE [options]
                                                the same, and write a trace to the file
-  holdfast replay <file> [options]             print a trace as it happened
+  holdfast replay <file> [second] [options]    open a trace on the page, or two beside each other; print it as it
+                                               happened with --plain, --json, --speed, and where nobody looks
   holdfast top <inspector-url> [options]       many links in the terminal, the worst first; q ends it
   holdfast watch <inspector-url> [id]          the transitions of one link, or of all, and where they are
   holdfast doctor <url> [options]              examine the way to a peer, layer by layer: exit code 0 well,
@@ -53,10 +54,10 @@ Options
   --trace FILE       hold: write a trace, .hf.ndjson or .hf.ndjson.gz (default: what HOLDFAST_TRACE says)
   --to FILE          record: where to
   --timeout SECONDS  health: how long to wait for the answer (default: 3)
-  --speed N          replay: N times as fast; 0 does not wait (default: 1, and 0 if nobody looks)
-  --link ID          replay: only this link
+  --speed N          replay: print it N times as fast; 0 does not wait (default: 1, and 0 if nobody looks)
+  --link ID          replay: only this link; on the page, this one first
   --chrome FILE      replay: write Chrome trace events for Perfetto, and print nothing
-  --plain            top: one picture after another, for pipes
+  --plain            top: one picture after another, for pipes; replay: print it
   --once             lab: do not wait for Enter between two faults; top, watch: what there is now, and no more
   --json             one JSON object per line; doctor: one in all
   --lang en|zh       language of explanations (default: from LANG)
@@ -157,8 +158,15 @@ const runRecord = (rest: string[], values: Values, language: Language): Promise<
 }
 
 const runReplay = async ([file, ...rest]: string[], values: Values, language: Language): Promise<number> => {
-  if (file === undefined || rest.length > 0) throw new UsageError('Say which trace: one file.')
-  const { json, link, chrome } = values
+  const { json, link, chrome, plain } = values
+  const isPrinted = json || plain || chrome !== undefined || values.speed !== undefined || !process.stdout.isTTY
+  if (file === undefined || rest.length > (isPrinted ? 0 : 1)) {
+    throw new UsageError('Say which trace: one file to print, one or two to look at.')
+  }
+  if (!isPrinted) {
+    await showReplay([file, ...rest], link, language, process.stdout)
+    return EXIT.well
+  }
   const speed = Number(values.speed ?? (process.stdout.isTTY && !json ? 1 : 0))
   if (!(speed >= 0 && speed <= SPEED_MAX)) throw new UsageError(`--speed: it must be a number from 0 to ${SPEED_MAX}.`)
   const notice = (text: string) => process.stderr.write(`${text}\n`)
@@ -284,7 +292,8 @@ process.stdout.on('error', () => process.exit(EXIT.unread))
 try {
   process.exitCode = await run()
 } catch (error) {
-  const isUsage = error instanceof UsageError || isHoldfastError(error)
+  // an inspector that has gone is nobody's mistake
+  const isUsage = error instanceof UsageError || (isHoldfastError(error) && error.code !== 'stopped')
   const text = error instanceof Error ? error.message : String(error)
   // what a module of the user's started, or a lookup that nobody answers, would keep the process alive
   process.stderr.write(`${text}\n${error instanceof UsageError ? `\n${USAGE}` : ''}`, () =>

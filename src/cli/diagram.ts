@@ -3,9 +3,9 @@ import { type BuiltIn, builtIns } from '../diagram/built-in.ts'
 import { dotOf } from '../diagram/dot.ts'
 import { mermaidOf } from '../diagram/mermaid.ts'
 import { chartOf } from '../diagram/model.ts'
+import { stackedLayout } from '../diagram/stacked-layout.ts'
 import { svgOf } from '../diagram/svg.ts'
 import { stateTable } from '../diagram/table.ts'
-import { HoldfastError } from '../error.ts'
 import type { Language } from '../explain.ts'
 import { machineFrom } from './machine-file.ts'
 
@@ -24,7 +24,7 @@ export interface DiagramOptions {
   readonly language: Language
 }
 
-/** The diagram as a text. Rejects with HoldfastError for a file that has no machine, and for a picture that there is not. */
+/** The diagram as a text. Rejects with HoldfastError for a file that has no machine. */
 export const diagram = async ({ file, exported, machine, format, language }: DiagramOptions): Promise<string> => {
   const drawn: BuiltIn = file === undefined ? builtIns.get(machine)! : { machine: await machineFrom(file, exported) }
   const chart = chartOf(drawn.machine)
@@ -32,12 +32,7 @@ export const diagram = async ({ file, exported, machine, format, language }: Dia
     case 'mermaid':
       return mermaidOf(chart)
     case 'svg':
-      if (drawn.layout) return svgOf(chart, drawn.layout)
-      throw new HoldfastError(
-        'bad-option',
-        `--format svg: of your machines nobody has placed the parts. ` +
-          'Use --format mermaid, or --format dot and Graphviz: dot -Tsvg.',
-      )
+      return svgOf(chart, drawn.layout ?? stackedLayout(chart))
     case 'dot':
       return dotOf(chart)
     case 'json':

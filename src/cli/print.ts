@@ -113,3 +113,9 @@ export const lineOfLink = (
   const line = transitionLine(record, elapsedMs, language, paint) + role
   return isNamed ? `${paint('bold', column(record.link, ID_WIDTH))} ${line}` : line
 }
+
+/** What is not shown is said. */
+export const missingText = (count: number, link: string, language: Language): string =>
+  language === 'zh'
+    ? `… ${link} 此前有 ${count} 次转换未保留`
+    : `… ${count} transitions of ${link} before this are not kept`

@@ -1,4 +1,4 @@
-/** `holdfast replay`: a trace in the terminal as it happened, or as a file for Perfetto. */
+/** `holdfast replay`: a trace on the page, in the terminal as it happened, or as a file for Perfetto. */
 import { writeFileSync } from 'node:fs'
 import { realClock } from '../clock.ts'
 import { HoldfastError, textOf } from '../error.ts'
@@ -7,7 +7,9 @@ import { chromeEvents } from '../observe/chrome-trace.ts'
 import type { TransitionRecord } from '../observe/recorder.ts'
 import { readTraceFile } from '../observe/trace.ts'
 import { noticeText, type Trace } from '../observe/trace-format.ts'
-import { lineOfLink, type Paint, printable, printableRecord } from './print.ts'
+import { lineOfLink, missingText, type Paint, printable, printableRecord } from './print.ts'
+import { quit } from './quit.ts'
+import { replayPage } from './replay-page.ts'
 
 export interface ReplayOptions {
   readonly file: string
@@ -23,6 +25,27 @@ export interface ReplayOptions {
 
 /** Nobody sits through the hours in which a link was live. */
 const PAUSE_MAX_MS = 3_000
+
+const TEXT = {
+  open: { en: 'Open in a browser (q ends it):', zh: '请在浏览器中打开（q 结束）：' },
+} as const
+
+/**
+ * One trace on the page, or two beside each other, until the person has had enough. Rejects with HoldfastError `bad-option`
+ * for a file that cannot be read.
+ */
+export const showReplay = async (
+  files: readonly string[],
+  link: string | undefined,
+  language: Language,
+  out: NodeJS.WriteStream,
+): Promise<void> => {
+  await using shown = await replayPage(files, link)
+  out.write(`${TEXT.open[language]}\n  ${shown.url}\n`)
+  const { asked, release } = quit()
+  await asked
+  release()
+}
 
 /** Throws HoldfastError `bad-option` for a file that cannot be read, that is no trace, or that does not have the link. */
 export const replay = async (
@@ -49,9 +72,13 @@ export const replay = async (
   const isNamed = new Set(chosen.map((record) => record.link)).size > 1
   const firstAt = chosen[0]!.at
   let before = firstAt
+  const seen = new Map<string, number>()
   for (const each of chosen) {
     if (speed > 0) await pause(Math.min((each.at - before) / speed, PAUSE_MAX_MS))
     before = each.at
+    const missing = each.seq - 1 - (seen.get(each.link) ?? 0)
+    seen.set(each.link, each.seq)
+    if (missing > 0 && !json) out.write(`${paint('gray', missingText(missing, printable(each.link), language))}\n`)
     out.write(`${textOfRecord(printableRecord(each), each.at - firstAt)}\n`)
   }
 

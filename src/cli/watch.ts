@@ -4,9 +4,9 @@ import type { StateName } from '../../machines/link.ts'
 import { realClock } from '../clock.ts'
 import { HoldfastError } from '../error.ts'
 import { explain, type Language } from '../explain.ts'
-import type { Row, ServerMessage } from '../observe/inspect/protocol.ts'
+import type { History, Row, ServerMessage } from '../observe/inspect/protocol.ts'
 import type { TransitionRecord } from '../observe/recorder.ts'
-import { lineOfLink, type Paint, printable, printableRecord } from './print.ts'
+import { lineOfLink, missingText, type Paint, printable, printableRecord } from './print.ts'
 import { quit } from './quit.ts'
 import { Picture, type View, view } from './view.ts'
 
@@ -71,7 +71,7 @@ class Watching {
   #hear(message: ServerMessage): void {
     const before = this.#picture.rows.size
     this.#picture.hear(message)
-    if (message.t === 'history') this.#tellAll(message.index, message.kept)
+    if (message.t === 'history') this.#tellAll(message)
     else if (message.t === 'tx') this.#tellSome(message.records, message.lost)
     else if (message.t === 'snap' && !message.more) this.#subscribe()
     else if (message.t === 'delta' && this.#picture.rows.size !== before) this.#subscribe()
@@ -91,7 +91,9 @@ class Watching {
     if (once && indexes.length === 0) this.#finish()
   }
 
-  #tellAll(index: number, kept: readonly TransitionRecord[]): void {
+  #tellAll({ index, kept, total }: History): void {
+    const missing = total - kept.length - (this.#told.get(index) ?? 0)
+    if (missing > 0) this.#tellMissing(missing, this.#picture.rows.get(index)?.[1] ?? '')
     for (const record of kept) this.#tell(index, record)
     this.#awaited.delete(index)
     if (this.#options.once && this.#awaited.size === 0) this.#finish()
@@ -103,6 +105,13 @@ class Watching {
     const { json, language } = this.#options
     if (json) this.#say(JSON.stringify({ lost }))
     else this.#say(this.#paint('gray', language === 'zh' ? `… 另有 ${lost} 次转换` : `… and ${lost} transitions more`))
+  }
+
+  /** The ring of the link has forgotten them. */
+  #tellMissing(count: number, id: string): void {
+    const { json, language } = this.#options
+    if (json) this.#say(JSON.stringify({ link: printable(id), notKept: count }))
+    else this.#say(this.#paint('gray', missingText(count, printable(id), language)))
   }
 
   /** Once each: a history may come again. */

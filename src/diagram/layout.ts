@@ -1,5 +1,5 @@
 /**
- * Where the parts of a chart's picture stand. They are placed by hand, because the eye learns places. Only coordinates are
+ * Where the parts of a chart's picture stand. Ours are placed by hand, because the eye learns places. Only coordinates are
  * kept; every word in a picture comes from its chart.
  */
 
@@ -40,9 +40,9 @@ export interface Layout {
   readonly lines: Readonly<Record<string, Line>>
   /** Dots that mark the state entered first, with the tip of their arrow. */
   readonly initials: readonly { readonly from: Point; readonly to: Point }[]
-  /** Room for the orders that hold everywhere, if there are any. */
-  readonly everywhere?: Box
-  readonly legend: Point
+  /** Room for the orders that hold everywhere, if there are any: beside each other, or one below the other. */
+  readonly everywhere?: Box & { readonly isStacked?: boolean }
+  readonly legend?: Point
 }
 
 export const at = (x: number, y: number): Point => ({ x, y })

@@ -99,6 +99,6 @@ export const linkLayout: Layout = {
     [`${session}>${closing}`]: down(1156, 520, 558, { x: 1148, y: 543, anchor: 'end' }),
     [`${closing}>stopped`]: down(1156, 606, basinTop, { x: 1148, y: 644, anchor: 'end' }),
   },
-  everywhere: box(792, 40, 1250, 100),
+  everywhere: box(740, 40, 1250, 100),
   legend: at(34, 776),
 }

@@ -45,12 +45,12 @@ export const serviceLayout: Layout = {
     [`${running}>parked`]: along(156, 810, 1010, { x: 908, y: 148, oneLine: true }),
     'withdrawing>parked': {
       points: [at(560, 410), at(1150, 410), at(1150, 182)],
-      label: { x: 790, y: 403 },
+      label: { x: 790, y: 388 },
     },
 
     [`${running}>stopping`]: down(750, 182, 290, { x: 750, y: 272 }),
     'active>stopping': down(856, 240, 290, { x: 856, y: 260 }),
-    'stopping>waiting': { points: [at(700, 316), at(150, 316), at(150, 182)], label: { x: 250, y: 308 } },
+    'stopping>waiting': { points: [at(700, 316), at(150, 316), at(150, 182)], label: { x: 250, y: 296 } },
 
     [`${starting}>withdrawing`]: down(450, 182, 390, { x: 450, y: 214 }),
     'active>withdrawing': down(530, 240, 390, { x: 530, y: 268, oneLine: true }),
@@ -60,8 +60,8 @@ export const serviceLayout: Layout = {
       points: [at(706, 182), at(706, 262), at(610, 262), at(610, 510)],
       label: { x: 610, y: 360 },
     },
-    'waiting>backoff': down(110, 182, 510, { x: 110, y: 240 }),
-    'backoff>waiting': down(60, 510, 182, { x: 66, y: 400 }),
+    'waiting>backoff': down(122, 182, 510, { x: 122, y: 450 }),
+    'backoff>waiting': down(60, 510, 182, { x: 60, y: 400 }),
 
     'active>closing': {
       points: [at(900, 220), at(1080, 220), at(1080, 290)],

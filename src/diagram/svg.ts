@@ -1,8 +1,8 @@
 /**
- * The link as one standalone SVG that follows the reader's light or dark setting. Each state is `n-<state>` and each
+ * A chart as one standalone SVG that follows the reader's light or dark setting. Each state is `n-<state>` and each
  * merged arrow `e-<from>-<to>`, so that a page can light them up.
  */
-import { type Box, edgeId, type Label, type Layout, type Line, leafOf, nodeId, type Point } from './layout.ts'
+import { edgeId, type Label, type Layout, type Line, leafOf, nodeId, type Point } from './layout.ts'
 import {
   type Arrow,
   arrowText,
@@ -13,6 +13,7 @@ import {
   edgesOf,
   holdOf,
   type State,
+  triggerText,
 } from './model.ts'
 import { becauseOf } from './table.ts'
 
@@ -21,8 +22,8 @@ export const svgOf = (chart: Chart, layout: Layout): string => {
   const edges = edgesOf(chart)
   const everywhere = edges.filter(({ from }) => from === '')
   const drawn = edges.filter(({ from }) => from !== '')
-  const nested = chart.states.filter(({ initial }) => initial !== null)
-  const leaves = chart.states.filter(({ initial }) => initial === null)
+  const nested = chart.states.filter((state) => isNested(chart, state))
+  const leaves = chart.states.filter((state) => !isNested(chart, state))
   mustMatch(
     'line',
     drawn.map(({ from, to }) => `${from}>${to}`),
@@ -53,11 +54,14 @@ export const svgOf = (chart: Chart, layout: Layout): string => {
     ...drawn.map((edge) => edgeOf(edge, layout)),
     ...leaves.map((state) => nodeOf(chart, state, layout)),
     ...(layout.everywhere ? [everywhereOf(chart, everywhere, layout.everywhere)] : []),
-    legendOf(layout.legend),
+    ...(layout.legend ? [legendOf(layout.legend)] : []),
     '</svg>',
     '',
   ].join('\n')
 }
+
+/** Others lie within it, one at a time or all at once. */
+export const isNested = (chart: Chart, { path }: State): boolean => chart.states.some(({ parent }) => parent === path)
 
 const mustHaveRoom = (everywhere: readonly Edge[], layout: Layout): void => {
   if (everywhere.length > 0 === (layout.everywhere !== undefined)) return
@@ -74,7 +78,7 @@ const mustMatch = (what: string, wanted: string[], placed: Readonly<Record<strin
 const frameOf = (state: State, { x, y, width, height, title }: Layout['frames'][string]): string => {
   const name = title ?? { x: x + 14, y: y + 20 }
   const runs = state.invokes.length > 0 ? `<tspan class="small">  runs ${xml(state.invokes.join(', '))}</tspan>` : ''
-  return `<g id="${nodeId(state.path)}" class="frame"><rect x="${x}" y="${y}" width="${width}" height="${height}" rx="12"/><text x="${name.x}" y="${name.y}" class="name">${xml(state.name)}${runs}</text></g>`
+  return `<g id="${xml(nodeId(state.path))}" class="frame"><rect x="${x}" y="${y}" width="${width}" height="${height}" rx="12"/><text x="${name.x}" y="${name.y}" class="name">${xml(state.name)}${runs}</text></g>`
 }
 
 const nodeOf = (chart: Chart, state: State, layout: Layout): string => {
@@ -85,7 +89,7 @@ const nodeOf = (chart: Chart, state: State, layout: Layout): string => {
   const inner = state.final
     ? `<rect x="${x + 4}" y="${y + 4}" width="${width - 8}" height="${height - 8}" rx="7" class="inner"/>`
     : ''
-  return `<g id="${nodeId(state.path)}" class="node ${tone}"><rect x="${x}" y="${y}" width="${width}" height="${height}" rx="10"/>${inner}<text x="${cx}" y="${middle - 3}" class="name">${xml(state.name)}</text><text x="${cx}" y="${middle + 14}" class="small">${xml(holdText(chart, state))}</text></g>`
+  return `<g id="${xml(nodeId(state.path))}" class="node ${tone}"><rect x="${x}" y="${y}" width="${width}" height="${height}" rx="10"/>${inner}<text x="${cx}" y="${middle - 3}" class="name">${xml(state.name)}</text><text x="${cx}" y="${middle + 14}" class="small">${xml(holdText(chart, state))}</text></g>`
 }
 
 /** What ends the state if nothing else does: the promise of the chart, told in every box. */
@@ -106,26 +110,30 @@ const holdText = (chart: Chart, state: State): string => {
 
 const edgeOf = (edge: Edge, layout: Layout): string => {
   const line = layout.lines[`${edge.from}>${edge.to}`]!
-  const tone = edge.to in layout.states && edge.to !== edge.from ? layout.states[edge.to]!.tone : 'way'
+  const tone = Object.hasOwn(layout.states, edge.to) && edge.to !== edge.from ? layout.states[edge.to]!.tone : 'way'
   const kind = line.main ? 'main' : tone
-  return `<g id="${edgeId(edge.from, edge.to)}" class="edge ${kind}"><title>${xml(titleOf(edge))}</title><path d="${pathOf(line)}"/>${labelOf(labelLines(edge), line.label)}</g>`
+  return `<g id="${xml(edgeId(edge.from, edge.to))}" class="edge ${kind}"><title>${xml(titleOf(edge))}</title><path d="${pathOf(line)}"/>${labelOf(labelLines(edge), line.label)}</g>`
 }
 
 const titleOf = ({ from, to, arrows }: Edge): string =>
   `${leafOf(from)} → ${leafOf(to)}\n${arrows.map((arrow) => `${arrowText(arrow)}: ${becauseOf(arrow)}`).join('\n')}`
 
 /**
- * The picture says less than the table: the state's own deadline is one word, as its box has the number, and that an
- * activity ended by itself (which none of ours does) is said only where it is all there is to say.
+ * The picture says less than the table: the state's own deadline is one word, as its box has the number. That an activity
+ * ended is said only where nothing but a deadline is left to say, and of one that should not have ended only where there
+ * is nothing else at all.
  */
-const labelLines = ({ from, to, arrows }: Edge): string[] => {
+export const labelLines = ({ from, to, arrows }: Edge): string[] => {
   const told = arrows.filter(({ trigger }) => trigger.kind !== 'ended' && trigger.kind !== 'failed')
   if (told.length === 0) return causesOf(arrows)
-  return told.flatMap((arrow) => labelWords(arrow, from === to))
+  const isDue = ({ trigger, actions }: Arrow) =>
+    trigger.kind === 'ended' && !actions.some(({ type }) => type === 'blame')
+  const due = told.every(({ trigger }) => trigger.kind === 'after') ? arrows.filter(isDue) : []
+  return [...causesOf(due), ...told.flatMap((arrow) => labelWords(arrow, from === to))]
 }
 
 const labelWords = ({ trigger, guard, actions }: Arrow, stays: boolean): string[] => {
-  if (trigger.kind !== 'after') return guard === null ? [trigger.name] : [trigger.name, `[${guard}]`]
+  if (trigger.kind !== 'after') return guard === null ? [triggerText(trigger)] : [triggerText(trigger), `[${guard}]`]
   if (!stays) return ['deadline']
   const wait = trigger.ms === null ? trigger.name : duration(trigger.ms)
   return [`after ${wait}: ${actions.map(({ type }) => type).join(', ')}`]
@@ -165,11 +173,19 @@ const initialOf = (from: Point, to: Point): string =>
   `<g class="initial"><circle cx="${from.x}" cy="${from.y}" r="4"/><path d="M${from.x + 4} ${from.y}L${to.x} ${to.y}"/></g>`
 
 /** Orders that hold in every state would cross every other line: they are told beside the picture. */
-const everywhereOf = (chart: Chart, edges: readonly Edge[], { x, y, width, height }: Box): string => {
+const everywhereOf = (
+  chart: Chart,
+  edges: readonly Edge[],
+  { x, y, width, height, isStacked }: NonNullable<Layout['everywhere']>,
+): string => {
+  const column = Math.floor((width - 14) / edges.length)
   const rows = edges.map((edge, index) => {
-    const words = `${labelLines(edge).join(' ')} → ${leafOf(edge.to)}`
+    const words = `${labelLines(edge).join(', ')} → ${leafOf(edge.to)}`
     const title = `<title>${xml(titleOf({ ...edge, from: chart.id }))}</title>`
-    return `<g id="${edgeId(chart.id, edge.to)}" class="edge">${title}<text x="${x + 14 + index * 200}" y="${y + 44}" class="label start">${xml(words)}</text></g>`
+    const place = isStacked
+      ? `x="${x + 14}" y="${y + 44 + index * 15}"`
+      : `x="${x + 14 + index * column}" y="${y + 44}"`
+    return `<g id="${xml(edgeId(chart.id, edge.to))}" class="edge">${title}<text ${place} class="label start">${xml(words)}</text></g>`
   })
   return `<g class="aside"><rect x="${x}" y="${y}" width="${width}" height="${height}" rx="8"/><text x="${x + 14}" y="${y + 23}" class="small">In every state that has no arrow of its own for it</text>${rows.join('')}</g>`
 }
@@ -211,6 +227,7 @@ text{fill:var(--ink);font-size:12px}
 .edge.wait path{stroke:var(--wait-line);marker-end:url(#tip-wait)}
 .edge.person path{stroke:var(--person-line);marker-end:url(#tip-person)}
 .label{paint-order:stroke;stroke:var(--paper);stroke-width:5px;stroke-linejoin:round}
+.start{text-anchor:start}
 .middle{text-anchor:middle}
 .end{text-anchor:end}
 .initial circle{fill:var(--ink)}

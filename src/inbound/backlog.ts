@@ -44,6 +44,13 @@ export class Backlog<T> {
     return entry
   }
 
+  /** Gives how many there were. */
+  discard(): number {
+    const { size } = this
+    while (this.#entries.shift());
+    return size
+  }
+
   /** From now on losses have this reason. */
   passTo(because: LossReason): void {
     this.#tellLost()

@@ -1,12 +1,11 @@
 /** HTTP beside a link, on undici, over sockets that our own dialer opened. */
 import type { Socket } from 'node:net'
 import { Agent, type Dispatcher } from 'undici'
-import { kindOf } from '../../machines/fault.ts'
-import type { HttpOutgoing } from '../adapter/adapter.ts'
+import type { HttpOutgoing, Target } from '../adapter/adapter.ts'
 import type { Clock } from '../clock.ts'
 import { faultFrom, textOf } from '../error.ts'
 import type { Scrub } from '../secret.ts'
-import { DialError, dial } from './dial.ts'
+import { dial } from './dial.ts'
 import { proxyFor } from './proxy.ts'
 import { type Lookup, resolverOf } from './resolve.ts'
 import { routeTo } from './route.ts'
@@ -21,8 +20,19 @@ const ANSWER_BYTES_MAX = 16 * 1024 * 1024
 export interface Http {
   /** Rejects with an error whose `delivered` says whether the request can have had an effect. */
   request(outgoing: HttpOutgoing, signal: AbortSignal, scrub: Scrub): Promise<unknown>
+  /** An answer as it comes. Rejects with whatever the raw error was; see `faultFrom`. */
+  stream(call: HttpOutgoing['http'], signal: AbortSignal): Promise<StreamedAnswer>
   close(): void
 }
+
+export interface StreamedAnswer {
+  readonly status: number
+  /** Errors if the connection is lost, or if it brings nothing for 30 s. */
+  readonly body: AsyncIterable<Uint8Array>
+}
+
+/** So long a stream may be silent. */
+const SILENCE_MS = 30_000
 
 /** `delivered` is `refused` when the peer certainly did nothing, else `uncertain`. */
 type Failed = (delivered: 'refused' | 'uncertain', message: string) => Error
@@ -31,6 +41,7 @@ export interface HttpOptions {
   readonly clock: Clock
   readonly lookup?: Lookup
   readonly proxy?: string | false | undefined
+  readonly tls?: Target['tls']
 }
 
 export const http = (options: HttpOptions, failed: Failed): Http => {
@@ -39,13 +50,11 @@ export const http = (options: HttpOptions, failed: Failed): Http => {
   const connect = connector(options, undo)
   const open = (): Agent => new Agent({ keepAliveTimeout: KEEP_ALIVE_MS, maxResponseSize: ANSWER_BYTES_MAX, connect })
   return {
-    request: async ({ http: { url, ...call }, read }, signal, scrub) => {
+    request: async ({ http: call, read }, signal, scrub) => {
       agent ??= open()
-      const method = call.method as Dispatcher.HttpMethod
-      const { status, body } = await exchange(agent, url, { ...call, method, signal }).catch((error) => {
+      const { status, body } = await whole(begin(agent, call, { signal })).catch((error) => {
         const fault = faultFrom(error, 'upgrading')
-        const reached = kindOf(fault) !== 'vacant' && !neverLeft(error)
-        throw failed(reached ? 'uncertain' : 'refused', scrub(fault.detail ?? fault.code))
+        throw failed(neverLeft(error) ? 'refused' : 'uncertain', scrub(fault.detail ?? fault.code))
       })
       try {
         return read(status, body)
@@ -55,6 +64,10 @@ export const http = (options: HttpOptions, failed: Failed): Http => {
           scrub(error instanceof Error ? error.message : textOf(error)),
         )
       }
+    },
+    stream: (call, signal) => {
+      agent ??= open()
+      return begin(agent, call, { signal, bodyTimeout: SILENCE_MS })
     },
     close: () => {
       for (const end of undo) end()
@@ -67,17 +80,32 @@ export const http = (options: HttpOptions, failed: Failed): Http => {
 /** RFC 9110, section 15.6: the server broke on it, or a gateway lost the one that had it. 503 and all 4xx are refusals. */
 const mayHaveActed: ReadonlySet<number> = new Set([500, 502, 504])
 
-type Call = Omit<Dispatcher.RequestOptions, 'origin' | 'path'>
-
-const exchange = async (agent: Agent, url: string, call: Call): Promise<{ status: number; body: string }> => {
-  const { origin, pathname, search } = new URL(url)
-  const { statusCode, body } = await agent.request({ ...call, origin, path: `${pathname}${search}` })
-  return { status: statusCode, body: await body.text() }
+interface Begun {
+  readonly status: number
+  readonly body: Dispatcher.ResponseData['body']
 }
 
-/** Whether it failed before there was a socket to write it to. */
+const begin = async (
+  agent: Agent,
+  { url, method, ...call }: HttpOutgoing['http'],
+  more: Pick<Dispatcher.RequestOptions, 'signal' | 'bodyTimeout'>,
+): Promise<Begun> => {
+  const { origin, pathname, search } = new URL(url)
+  const where = { origin, path: `${pathname}${search}`, method: method as Dispatcher.HttpMethod }
+  const { statusCode, body } = await agent.request({ ...call, ...where, ...more })
+  return { status: statusCode, body }
+}
+
+const whole = async (begun: Promise<Begun>): Promise<{ status: number; body: string }> => {
+  const { status, body } = await begun
+  return { status, body: await body.text() }
+}
+
+/** What failed before there was a socket. The code of an error cannot tell: a way may be gone after the request was written. */
+const dialFailures = new WeakSet<Error>()
+
 const neverLeft = (error: unknown): boolean =>
-  error instanceof DialError || (error instanceof Error && error.cause !== undefined && neverLeft(error.cause))
+  error instanceof Error && (dialFailures.has(error) || (error.cause !== undefined && neverLeft(error.cause)))
 
 type Connector = (options: { protocol: string; hostname: string; port: string }, tell: Connected) => void
 type Connected = (...result: [null, Socket] | [Error, null]) => void
@@ -87,12 +115,13 @@ type Connected = (...result: [null, Socket] | [Error, null]) => void
  * back what it asked for: `undo` has the way to end each that is under way.
  */
 const connector =
-  ({ clock, lookup, proxy }: HttpOptions, undo: Set<() => void>): Connector =>
+  ({ clock, lookup, proxy, tls }: HttpOptions, undo: Set<() => void>): Connector =>
   ({ protocol, hostname, port }, tell) => {
     const abort = new AbortController()
     let cancel: () => void = () => undefined
     const settle: Connected = (...result) => {
       if (!undo.delete(end)) return
+      if (result[0]) dialFailures.add(result[0])
       tell(...result)
     }
     const end = () => {
@@ -103,7 +132,7 @@ const connector =
     undo.add(end)
     const begin = async () => {
       const url = `${protocol}//${hostname}${port && `:${port}`}`
-      const { host, ...route } = routeTo(url, { clock, proxy: proxyFor(url, proxy) })
+      const { host, ...route } = routeTo(url, { clock, tls, proxy: proxyFor(url, proxy) })
       const { signal } = abort
       const addresses = await resolverOf(clock).find(host, { signal, ...(lookup && { lookup }) })
       if (signal.aborted) return

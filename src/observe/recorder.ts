@@ -48,8 +48,9 @@ export class Recorder {
     this.#max = max
   }
 
+  /** Numbers the record and keeps it: the very object, as a copy would cost more than all else here. */
   add(record: Omit<TransitionRecord, 'seq'>): TransitionRecord {
-    const full = { ...record, seq: this.#total + 1 }
+    const full = Object.assign(record, { seq: this.#total + 1 })
     this.#ring[this.#total % this.#max] = full
     this.#total++
     return full
@@ -63,6 +64,7 @@ export class Recorder {
 
 /** `xstate.after.connectDeadline.link.attached.connecting` -> `after connectDeadline` */
 export const eventName = (type: string): string => {
+  if (!type.startsWith('xstate.')) return type
   const [, kind, name] = /^xstate\.(after|done|error)\.(?:actor\.)?(\w+)/.exec(type) ?? []
   if (kind === undefined) return type
   if (kind === 'after') return `after ${name}`

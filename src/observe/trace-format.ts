@@ -42,23 +42,47 @@ export interface Trace {
 
 /** Reads what can be read. Never throws: whatever is wrong with the file becomes a notice. */
 export const readTrace = (chunks: string | Iterable<string>): Trace => {
-  const lines = (typeof chunks === 'string' ? chunks : [...chunks].join('')).split('\n')
-  const headers: TraceHeader[] = []
-  const records: TransitionRecord[] = []
-  const notices: TraceNotice[] = []
-  let isFirst = true
-  for (const [index, text] of lines.entries()) {
-    if (text.trim() === '') continue
-    const line = index + 1
-    const { header, record, lost } = readLine(text) ?? {}
-    if (isFirst && !header) notices.push({ kind: 'no-header', line })
-    isFirst = false
-    if (header) headers.push(header)
-    else if (record) records.push(record)
-    else if (lost !== undefined) notices.push({ kind: 'lost', line, count: lost })
-    else notices.push({ kind: line === lines.length ? 'torn' : 'damaged', line })
+  const reader = new TraceReader()
+  for (const chunk of typeof chunks === 'string' ? [chunks] : chunks) reader.push(chunk)
+  return reader.end()
+}
+
+/** Reads a trace as it comes, in pieces that may end anywhere: the whole text may be longer than a string can be. */
+export class TraceReader {
+  readonly #headers: TraceHeader[] = []
+  readonly #records: TransitionRecord[] = []
+  readonly #notices: TraceNotice[] = []
+  /** Of the line whose end has not come. */
+  #pieces: string[] = []
+  #line = 0
+  #isFirst = true
+
+  push(chunk: string): void {
+    const [piece, ...lines] = chunk.split('\n')
+    this.#pieces.push(piece!)
+    for (const line of lines) {
+      this.#read('damaged')
+      this.#pieces = [line]
+    }
   }
-  return { headers, records, notices }
+
+  end(): Trace {
+    this.#read('torn')
+    return { headers: this.#headers, records: this.#records, notices: this.#notices }
+  }
+
+  #read(wrong: 'damaged' | 'torn'): void {
+    const text = this.#pieces.join('')
+    const line = ++this.#line
+    if (text.trim() === '') return
+    const { header, record, lost } = readLine(text) ?? {}
+    if (this.#isFirst && !header) this.#notices.push({ kind: 'no-header', line })
+    this.#isFirst = false
+    if (header) this.#headers.push(header)
+    else if (record) this.#records.push(record)
+    else if (lost !== undefined) this.#notices.push({ kind: 'lost', line, count: lost })
+    else this.#notices.push({ kind: wrong, line })
+  }
 }
 
 /** What one line of a trace is: exactly one of these. */

@@ -5,7 +5,7 @@ import type { Readable } from 'node:stream'
 import { constants, createGunzip } from 'node:zlib'
 import { eachLink, type Links } from './each-link.ts'
 import { openTrace, type TraceOptions } from './trace-file.ts'
-import { readTrace, type Trace } from './trace-format.ts'
+import { type Trace, TraceReader } from './trace-format.ts'
 
 export interface Tracing extends AsyncDisposable {
   /** Ends it. Resolves when all is written. */
@@ -40,7 +40,7 @@ export const readTraceFile = async (file: string): Promise<Trace> => {
   // an error takes what was unpacked of its piece with it: small pieces lose little
   const stream = createReadStream(file, packed ? { highWaterMark: PACKED_PIECE_BYTES } : {})
   // what was torn is read as far as it goes
-  return readTrace(await textOf(packed ? stream.pipe(createGunzip({ finishFlush: constants.Z_SYNC_FLUSH })) : stream))
+  return readStream(packed ? stream.pipe(createGunzip({ finishFlush: constants.Z_SYNC_FLUSH })) : stream)
 }
 
 const isPacked = async (file: string): Promise<boolean> => {
@@ -54,13 +54,16 @@ const isPacked = async (file: string): Promise<boolean> => {
 }
 
 /** What was read before an error counts. */
-const textOf = (stream: Readable): Promise<string[]> => {
+const readStream = (stream: Readable): Promise<Trace> => {
   const decoder = new TextDecoder()
-  const chunks: string[] = []
+  const reader = new TraceReader()
   return new Promise((resolve) => {
-    stream.on('data', (chunk: Buffer) => chunks.push(decoder.decode(chunk, { stream: true })))
-    stream.on('end', () => resolve(chunks))
-    // bytes that are no gzip: the line that they tear is noticed
-    stream.on('error', () => resolve([...chunks, '…']))
+    stream.on('data', (chunk: Buffer) => reader.push(decoder.decode(chunk, { stream: true })))
+    stream.on('end', () => resolve(reader.end()))
+    stream.on('error', () => {
+      // bytes that are no gzip: the line that they tear is noticed
+      reader.push('…')
+      resolve(reader.end())
+    })
   })
 }

@@ -11,7 +11,7 @@
  */
 
 import { createServer, type IncomingMessage, STATUS_CODES } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type RawData, WebSocket, WebSocketServer } from 'ws'
 
@@ -23,6 +23,8 @@ export type Behaviour =
   | 'accept-and-drop'
   /** TCP is accepted, the upgrade request is read, and nothing is ever said. */
   | 'stall-upgrade'
+  /** TCP is accepted, the upgrade request is read, and answered after so long. */
+  | { readonly upgradeAfterMs: number }
   /** 101, and then nothing at all: no event, no answer, no pong, no answer to a close frame. */
   | 'silent'
   /** What NapCat does with a wrong token: 101, a frame with retcode 1403, a close frame without a code. */
@@ -33,6 +35,9 @@ export type Behaviour =
   | 'no-heartbeat'
   /** Events and heartbeats go on, but no action is answered: alive in one direction only. */
   | 'no-answers'
+
+/** With this close code, without a close frame, or with a reset of TCP. */
+export type Dismissal = number | 'destroy' | 'reset'
 
 /** One thing that happened at the peer. `connection` numbers the WebSockets from 1, in the order of their upgrades. */
 export type PeerRecord = { readonly at: number } & (
@@ -81,6 +86,8 @@ export interface OnebotPeer {
    * it for good.
    */
   dial(url: string, everyMs?: number): () => void
+  /** Ends every connection. The peer goes on listening. */
+  dismiss(how: Dismissal): void
   /** Destroys every socket without a word. The peer goes on listening. */
   cut(): void
   close(): Promise<void>
@@ -127,7 +134,7 @@ class Peer implements OnebotPeer {
   readonly #http = createServer((_request, response) => response.writeHead(426).end())
   // Pongs are ours to send or to withhold.
   readonly #ws = new WebSocketServer({ noServer: true, autoPong: false })
-  readonly #sockets = new Set<Duplex>()
+  readonly #sockets = new Set<Socket>()
   /** Those that we dialed ourselves, and how to dial no more. */
   readonly #reversed = new Set<WebSocket>()
   readonly #dials = new Set<() => void>()
@@ -201,6 +208,11 @@ class Peer implements OnebotPeer {
     return end
   }
 
+  dismiss(how: Dismissal): void {
+    if (how === 'reset') for (const socket of this.#sockets) socket.resetAndDestroy()
+    else for (const { socket } of this.#guests) dismiss(socket, how)
+  }
+
   cut(): void {
     for (const socket of this.#sockets) socket.destroy()
     for (const client of this.#reversed) client.terminate()
@@ -221,7 +233,7 @@ class Peer implements OnebotPeer {
     this.#config.onRecord?.(record)
   }
 
-  #accept(socket: Duplex): void {
+  #accept(socket: Socket): void {
     this.#note({ kind: 'dial' })
     this.#sockets.add(socket)
     socket.on('close', () => this.#sockets.delete(socket))
@@ -242,7 +254,17 @@ class Peer implements OnebotPeer {
       socket.once('finish', () => socket.destroy()).end(refusal(behaviour.refuse, behaviour.retryAfter))
       return
     }
-    this.#ws.handleUpgrade(request, socket, head, (client) => this.#admit(client, request, behaviour))
+    const welcome = () =>
+      this.#ws.handleUpgrade(request, socket, head, (client) => this.#admit(client, request, behaviour))
+    if (typeof behaviour !== 'object' || !('upgradeAfterMs' in behaviour)) {
+      welcome()
+      return
+    }
+    const forget = this.#later(behaviour.upgradeAfterMs, () => {
+      socket.off('close', forget)
+      welcome()
+    })
+    socket.on('close', forget)
   }
 
   #admit(client: WebSocket, request: IncomingMessage, behaviour: Behaviour): void {

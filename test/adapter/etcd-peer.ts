@@ -25,7 +25,7 @@ interface Lease {
 }
 
 /** What comes back: a body with HTTP 200, or an error as gRPC and HTTP have it. */
-type Reply = object | { readonly refused: number; readonly status: number }
+type Reply = object | { readonly refused: number; readonly status: number; readonly message?: string }
 
 const b64 = (text: string) => Buffer.from(text).toString('base64')
 export const plain = (base64: unknown) => Buffer.from(String(base64), 'base64').toString()
@@ -329,7 +329,11 @@ class EtcdPipe {
     const reply = this.#etcd.answer(question)
     answered()
     if ('refused' in reply) {
-      const body = JSON.stringify({ error: 'no', message: 'etcdserver: no', code: reply.refused })
+      const body = JSON.stringify({
+        error: 'no',
+        message: (reply as { message?: string }).message ?? 'etcdserver: no',
+        code: reply.refused,
+      })
       this.#tell(key, { kind: 'whole', status: Number((reply as { status: number }).status), headers, body })
     } else if (question.stream) {
       this.#tell(key, { kind: 'opened', status: 200, headers })

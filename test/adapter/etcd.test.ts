@@ -221,6 +221,23 @@ describe('users', () => {
     await Promise.all([link.stop(), clock.advance(1_000)])
   })
 
+  it('get another token when users were changed since it was given: etcd answers 400 then', async () => {
+    const { clock, peer, link } = rig({ register, ...user })
+    let token = 1
+    const message = 'etcdserver: revision of auth store is old'
+    peer.reply = ({ path, headers }) => {
+      if (path === 'v3/auth/authenticate') return { token: `t${token}` }
+      return headers?.Authorization === `t${token}` ? undefined : { refused: 3, status: 400, message }
+    }
+    await clock.advance(5_000)
+    token = 2
+    await clock.advance(1_100)
+    expect(link.status.fault?.code).toBe('credentials-expired')
+    await clock.advance(2_000)
+    expect(link.status.state).toBe('live')
+    await Promise.all([link.stop(), clock.advance(1_000)])
+  })
+
   it('get another token when theirs has ended, and stay registered', async () => {
     const { clock, peer, link } = rig({ register, ...user })
     let token = 1

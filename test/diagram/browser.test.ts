@@ -3,17 +3,23 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { AnyStateMachine } from 'xstate'
 import { linkMachine } from '../../machines/link.ts'
 import { builtIns } from '../../src/diagram/built-in.ts'
+import { edgeId, nodeId } from '../../src/diagram/layout.ts'
 import { linkLayout } from '../../src/diagram/link-layout.ts'
 import { mermaidOf } from '../../src/diagram/mermaid.ts'
 import { causesOf, chartOf, edgesOf } from '../../src/diagram/model.ts'
+import { stackedLayout } from '../../src/diagram/stacked-layout.ts'
 import { svgOf } from '../../src/diagram/svg.ts'
 import { chromium, launchChromium } from '../chromium.ts'
 import { hostile, hostileEvents, hostileNames, rich } from './charts.ts'
 
 const link = chartOf(linkMachine)
 const mermaid = join(dirname(createRequire(import.meta.url).resolve('mermaid/package.json')), 'dist/mermaid.min.js')
+
+/** The page's own. */
+const SCRIPTS = 2
 
 /** Runs in the page. A label is told line by line, as `<br>` leaves no trace in its text. */
 const drawInPage = `
@@ -135,9 +141,24 @@ describe.skipIf('missing' in chromium)('in a real browser', () => {
     await expect(draw('stateDiagram-v2\n  a --> --> b')).rejects.toThrow('Parse error')
   })
 
-  test('nothing in the drawing of the link lies on anything else', async () => {
-    await page.evaluate(`document.body.innerHTML = ${JSON.stringify(svgOf(link, linkLayout))}`)
+  test.each([...builtIns.keys()])('nothing in the drawing of the %s lies on anything else', async (name) => {
+    const { machine, layout } = builtIns.get(name)!
+    await page.evaluate(`document.body.innerHTML = ${JSON.stringify(svgOf(chartOf(machine), layout!))}`)
     expect(await page.evaluate('overlaps()')).toEqual([])
+  })
+
+  test.each([
+    ['rich', rich],
+    ['hostile', hostile],
+    ['link', linkMachine],
+  ])('nothing in the drawing of %s, whose parts nobody placed, lies on anything else', async (_name, machine) => {
+    const chart = chartOf(machine as AnyStateMachine)
+    await page.evaluate(`document.body.innerHTML = ${JSON.stringify(svgOf(chart, stackedLayout(chart)))}`)
+    expect(await page.evaluate('overlaps()')).toEqual([])
+    const drawn = await page.evaluate<string[]>(`[...document.querySelectorAll('[id]')].map(({ id }) => id)`)
+    for (const { path } of chart.states) expect(drawn).toContain(nodeId(path))
+    for (const { from, to } of edgesOf(chart)) expect(drawn).toContain(edgeId(from === '' ? chart.id : from, to))
+    expect(await page.evaluate(`document.querySelectorAll('script').length`)).toBe(SCRIPTS)
   })
 
   test('a label moved onto another is seen, so the test above can fail', async () => {

@@ -15,7 +15,7 @@ test('every edge of the link is one arrow, but for the orders that hold everywhe
   expect(lines.slice(lines.indexOf('note left of resolving'))).toEqual([
     'note left of resolving',
     'In every state that does not say otherwise',
-    'operator.stop → stopped',
+    'operator.stop, lease.lost → stopped',
     'operator.hold → parked',
     'end note',
     '',

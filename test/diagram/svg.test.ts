@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { linkMachine } from '../../machines/link.ts'
-import { edgeId, nodeId } from '../../src/diagram/layout.ts'
+import { builtIns } from '../../src/diagram/built-in.ts'
+import { type Box, edgeId, nodeId, type Point } from '../../src/diagram/layout.ts'
 import { linkLayout } from '../../src/diagram/link-layout.ts'
 import { chartOf, edgesOf } from '../../src/diagram/model.ts'
 import { svgOf } from '../../src/diagram/svg.ts'
@@ -41,31 +42,36 @@ describe('the drawing of the link', () => {
   test('each line says on hovering what it means', () => {
     expect(svg).toContain('connecting → backoff\nafter connectDeadline: the peer did not answer the connection in time')
   })
+})
 
-  test('every state is within the frame that it belongs to, and all within the paper', () => {
-    const paper = { x: 0, y: 0, width: linkLayout.width, height: linkLayout.height }
-    for (const { path, parent } of link.states) {
-      const inner = linkLayout.states[path] ?? linkLayout.frames[path]!
-      const outer = linkLayout.frames[parent] ?? paper
+describe.each([...builtIns])('the drawing of the %s', (_name, { machine, layout }) => {
+  const chart = chartOf(machine)
+  const { states, frames, lines, width, height } = layout!
+  const boxOf = (path: string) => states[path] ?? frames[path]!
+
+  test('has every state within the frame that it belongs to, and all within the paper', () => {
+    const paper = { x: 0, y: 0, width, height }
+    for (const { path, parent } of chart.states) {
+      const inner = boxOf(path)
+      const outer = frames[parent] ?? paper
       expect(inner.x > outer.x && inner.x + inner.width < outer.x + outer.width, `${path} across`).toBe(true)
       expect(inner.y > outer.y && inner.y + inner.height < outer.y + outer.height, `${path} upright`).toBe(true)
     }
   })
 
-  test('every line runs level or upright and ends at its states', () => {
-    for (const [name, { points }] of Object.entries(linkLayout.lines)) {
+  test('has lines that run level or upright and end at their states', () => {
+    for (const [name, { points }] of Object.entries(lines)) {
       for (const [index, point] of points.slice(1).entries()) {
         expect(point.x === points[index]!.x || point.y === points[index]!.y, name).toBe(true)
       }
       const [from, to] = name.split('>') as [string, string]
-      expect(onBorder(points[0]!, from), `${name} starts at ${from}`).toBe(true)
-      expect(onBorder(points.at(-1)!, to), `${name} ends at ${to}`).toBe(true)
+      expect(onBorder(points[0]!, boxOf(from)), `${name} starts at ${from}`).toBe(true)
+      expect(onBorder(points.at(-1)!, boxOf(to)), `${name} ends at ${to}`).toBe(true)
     }
   })
 })
 
-const onBorder = ({ x, y }: { x: number; y: number }, path: string): boolean => {
-  const box = linkLayout.states[path] ?? linkLayout.frames[path]!
+const onBorder = ({ x, y }: Point, box: Box): boolean => {
   const upright = (x === box.x || x === box.x + box.width) && y >= box.y && y <= box.y + box.height
   return upright || ((y === box.y || y === box.y + box.height) && x >= box.x && x <= box.x + box.width)
 }

@@ -23,7 +23,7 @@ export const samples: readonly Fault[] = [
 export const sampleOf = (fault: Fault): Fault =>
   samples.find((s) => kindIn(s) === kindIn(fault) && 'retryAfterMs' in s === 'retryAfterMs' in fault)!
 
-export const faultBearing = ['endpoint.failed', 'transport.lost', 'account.impaired'] as const
+export const faultBearing = ['endpoint.failed', 'transport.lost', 'account.impaired', 'lease.lost'] as const
 
 export const plain = [
   'endpoint.resolved',

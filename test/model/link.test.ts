@@ -90,6 +90,7 @@ describe('responses', () => {
   test('HF-R15 operator.hold parks every link that is not parked, closing or stopped', () => holds('HF-R15'))
   test('HF-R16 a drain or a transport that ends while closing stops the link', () => holds('HF-R16'))
   test('HF-R17 a link that was live for provenAfter is forgiven', () => holds('HF-R17'))
+  test('HF-R18 lease.lost stops a link at once from everywhere, with its fault noted', () => holds('HF-R18'))
 })
 
 /** A small fast generator (mulberry32): the seed is printed, so a failing run can be repeated. */
@@ -115,6 +116,8 @@ const anyEvent = (roll: (below: number) => number, inward: readonly EventObject[
   const types = [...plain, ...faultBearing, ...inward, invited, calledBack]
   const type = types[roll(types.length)]!
   if (typeof type !== 'string') return type
+  // whoever stops every few steps gets nowhere
+  if (['operator.stop', 'lease.lost'].includes(type) && roll(10) > 0) return anyEvent(roll, inward)
   return faultBearing.some((t) => t === type) ? withFault(type, anyFault(roll)) : { type }
 }
 

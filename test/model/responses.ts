@@ -237,6 +237,14 @@ const provenIsForgiven: Rule = (model) =>
     return forgiven ? [] : [`${state.key} is not forgiven`]
   })
 
+const lostLeaseCuts: Rule = (model) =>
+  whenIn(
+    model,
+    stateNames.filter((name) => name !== 'stopped'),
+    samples.map((fault) => ({ type: 'lease.lost', fault })),
+    leadsTo('stopped', (happening) => notesItsFault(happening) || keepsSpent(happening)),
+  )
+
 export const responseRules = {
   'HF-R1': lossIsNoticed,
   'HF-R2': failureIsNoticed,
@@ -255,4 +263,5 @@ export const responseRules = {
   'HF-R15': holdHolds,
   'HF-R16': closingEnds,
   'HF-R17': provenIsForgiven,
+  'HF-R18': lostLeaseCuts,
 } satisfies Record<string, Rule>

@@ -76,7 +76,8 @@ const dialsOnlyAfterWaiting: Rule = (model) =>
     return shortcut ? [`${from.key} on ${label(event)} dials without waiting`] : []
   })
 
-const orders = ['operator.stop', 'operator.hold']
+const ends = ['operator.stop', 'lease.lost']
+const orders = [...ends, 'operator.hold']
 
 /** What each state listens to. Everything else is inert there, time and endings of other states included. */
 const hears: Record<StateName, readonly string[]> = {
@@ -88,8 +89,8 @@ const hears: Record<StateName, readonly string[]> = {
   'degraded.suspect': ['heartbeat.seen', 'account.impaired', 'account.recovered', 'transport.lost', ...orders],
   'degraded.impaired': ['heartbeat.missed', 'account.impaired', 'account.recovered', 'transport.lost', ...orders],
   backoff: ['dial.invited', ...orders],
-  closing: ['transport.lost', 'operator.stop'],
-  parked: ['operator.resume', 'operator.stop'],
+  closing: ['transport.lost', ...ends],
+  parked: ['operator.resume', ...ends],
   stopped: [],
 }
 
@@ -255,7 +256,7 @@ const restsForCause: Rule = (model) =>
     const asked = edge.event.type === 'operator.stop'
     const wrong =
       (b === 'parked' && a !== 'parked' && !deservesParking(edge)) ||
-      (b === 'stopped' && a !== 'closing' && !asked) ||
+      (b === 'stopped' && a !== 'closing' && !asked && edge.event.type !== 'lease.lost') ||
       (b === 'closing' && a !== 'closing' && !asked) ||
       (a === 'closing' && !leaving.includes(b))
     return wrong ? [`${edge.from.key} on ${label(edge.event)} goes to ${b}`] : []

@@ -1,4 +1,6 @@
 /** HTTP beside a link, against real servers: what a call's failure says about whether it had an effect. */
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { HttpOutgoing } from '../../src/adapter/adapter.ts'
 import { freePort } from '../../src/cli/lab/peer-process.ts'
@@ -48,6 +50,23 @@ const failure = async (asked: Promise<unknown>): Promise<BesideError> => {
 
 const replying = (body: string) =>
   answering((socket) => void socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`))
+
+describe('a socket that breaks', () => {
+  it('after the request was written leaves the call uncertain, whatever the system calls it', async () => {
+    let socket: Socket | undefined
+    const note = (told: unknown) => {
+      socket = (told as { socket: Socket }).socket
+    }
+    subscribe('undici:client:connected', note)
+    // the way to the peer is gone, and the peer has the request
+    const unreachable = Object.assign(new Error('write EHOSTUNREACH'), { code: 'EHOSTUNREACH', syscall: 'write' })
+    const { port } = await rawServer(answering(() => void socket?.destroy(unreachable)))
+    const { delivered } = await failure(ask(client(), `http://peer.test:${port}/`))
+    unsubscribe('undici:client:connected', note)
+    expect(socket).toBeDefined()
+    expect(delivered).toBe('uncertain')
+  })
+})
 
 describe('a request', () => {
   it('is sent as it was described, and its answer is read', async () => {

@@ -143,6 +143,18 @@ test('a compressed trace cut anywhere loses one batch at most', async () => {
   expect((await readTraceFile(file)).records.length).toBeGreaterThanOrEqual(9)
 })
 
+test('in whatever pieces it comes, it is the same trace', () => {
+  const records = recordsOf(20)
+  const text = `\n${records.map((record) => JSON.stringify(record)).join('\n')}\n\nno line of a trace\n{"link":"torn`
+  const whole = readTrace(text)
+  expect(whole.records).toEqual(records)
+  expect(whole.notices.map(({ kind, line }) => `${kind} ${line}`)).toEqual(['no-header 2', 'damaged 23', 'torn 24'])
+  for (const size of [1, 2, 3, 7, 64, 1_000]) {
+    const pieces = Array.from({ length: Math.ceil(text.length / size) }, (_, i) => text.slice(i * size, (i + 1) * size))
+    expect(readTrace(pieces), `pieces of ${size}`).toEqual(whole)
+  }
+})
+
 test('what is damaged in the middle is left out and told; what follows is read', () => {
   const [one, two] = recordsOf(2).map((record) => JSON.stringify(record))
   const text = `${one}\n\u0000\u0000garbage\n[]\n{"from":"live"}\n{"lost":12}\n${two}\n`

@@ -54,6 +54,14 @@ test('incident 4.9 loading everything keeps no process alive, and what is not ex
   expect(() => consumer.node(['--no-warnings'], "require('holdfast/dist/index.cjs')")).toThrow('ERR_PACKAGE_PATH')
 })
 
+test('what needs an optional package says which command installs it', () => {
+  const code = `natsLeaseStore({ status: () => [] }).read('k', new AbortController().signal).catch((error) => console.log(error.code, error.message))`
+  const told = 'bad-option natsLeaseStore() needs the package "@nats-io/kv": npm install @nats-io/kv\n'
+  expect(consumer.node(['--no-warnings'], `const { natsLeaseStore } = require('holdfast/lease'); ${code}`)).toBe(told)
+  const imported = `import { natsLeaseStore } from 'holdfast/lease'; ${code}`
+  expect(consumer.node(['--input-type=module'], imported)).toBe(told)
+})
+
 /** What a bot's author writes on the first day; it is compiled, not run. */
 const bot = `
 import { connect, type Health, HoldfastError, health, isHoldfastError, type Link, type LinkOptions, type LinkStatus } from 'holdfast'
@@ -63,6 +71,7 @@ import { client } from 'holdfast/client'
 import { discord } from 'holdfast/discord'
 import { maim } from 'holdfast/maim'
 import { etcd, etcdTargets } from 'holdfast/etcd'
+import { etcdLeaseStore, type LeaseStore, memoryLeaseStore, natsLeaseStore } from 'holdfast/lease'
 import { onebot } from 'holdfast/onebot'
 import { qq } from 'holdfast/qq'
 import { satori } from 'holdfast/satori'
@@ -107,6 +116,11 @@ export const eighth = (make: (saved: unknown) => { start(): void; stop(): void; 
   connect(wechat({ make, onScan: (url) => console.log(url) }))
 export const ninth = () => connect(etcd({ url: 'http://127.0.0.1:2379', register: { key: 'bots/a', value: 'x', ttlSeconds: 10 } }))
 export const found = etcdTargets({ url: 'http://127.0.0.1:2379', prefix: 'bots/', toTarget: ({ value }) => ({ url: value }) })
+export const stores = (connection: Parameters<typeof natsLeaseStore>[0]): LeaseStore[] => [
+  memoryLeaseStore(),
+  natsLeaseStore(connection, { replicas: 3 }),
+  etcdLeaseStore({ urls: ['https://etcd:2379'], username: 'bots', password: secret('x') }),
+]
 export const run = async (signal: AbortSignal): Promise<void> => {
   const watch = link.state$.subscribe((status) => console.log(status.state, status.fault?.code))
   try {

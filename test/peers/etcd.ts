@@ -23,8 +23,21 @@ export interface Etcd extends RealProcess {
   granted(): Promise<number>
 }
 
-export const startEtcd = async (): Promise<Etcd> => {
-  const folder = mkdtempSync(join(tmpdir(), 'holdfast-etcd-'))
+export interface EtcdOptions {
+  /** Where its folder is made. */
+  readonly within?: string
+  /** Whether what it has written survives a power cut; in a test it need not. */
+  readonly toDisk?: boolean
+  /** More of its flags, without the dashes. */
+  readonly flags?: Readonly<Record<string, string>>
+}
+
+export const startEtcd = async ({
+  within = tmpdir(),
+  toDisk = false,
+  flags: more = {},
+}: EtcdOptions = {}): Promise<Etcd> => {
+  const folder = mkdtempSync(join(within, 'holdfast-etcd-'))
   const [client, peer] = [await freePort(), await freePort()]
   const url = `http://127.0.0.1:${client}`
   const peers = `http://127.0.0.1:${peer}`
@@ -35,8 +48,8 @@ export const startEtcd = async (): Promise<Etcd> => {
     'listen-peer-urls': peers,
     'initial-advertise-peer-urls': peers,
     'initial-cluster': `default=${peers}`,
-    // it lives in a test: what it has written need not survive a power cut
-    'unsafe-no-fsync': 'true',
+    'unsafe-no-fsync': String(!toDisk),
+    ...more,
   }
   const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`)
   let held: HeldChild | undefined
@@ -51,7 +64,8 @@ export const startEtcd = async (): Promise<Etcd> => {
     const deadline = Date.now() + START_DEADLINE_MS
     for (;;) {
       const isReady = await ask('kv/range', { key: b64('x') }).then(
-        (answer) => 'header' in answer,
+        // one with users refuses who is none
+        (answer) => 'header' in answer || answer.code === 3,
         () => false,
       )
       if (isReady) return

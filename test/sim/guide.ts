@@ -22,7 +22,7 @@ const losing: Weighted = {
   'peer.fails': 1,
   'peer.closes': 1,
 }
-const ordering: Weighted = { 'operator.holds': 1, 'operator.stops': 1 }
+const ordering: Weighted = { 'operator.holds': 1, 'operator.stops': 1, 'lease.ends': 1 }
 const talking: Weighted = { 'user.sends': 5, 'user.asks': 4, 'user.insists': 4, 'peer.answers': 2, 'peer.pongs': 2 }
 
 const sensible: Record<StateName, Weighted> = {
@@ -108,6 +108,7 @@ const sensible: Record<StateName, Weighted> = {
     'time.next': 4,
     'time.deadline': 2,
     'operator.cuts': 8,
+    'lease.ends': 1,
     'operator.holds': 1,
   },
   backoff: {
@@ -125,7 +126,14 @@ const sensible: Record<StateName, Weighted> = {
     'user.floods': 1,
     ...ordering,
   },
-  parked: { 'operator.resumes': 12, 'operator.stops': 2, 'operator.holds': 1, 'peer.heals': 1, 'time.drags': 1 },
+  parked: {
+    'operator.resumes': 12,
+    'operator.stops': 2,
+    'lease.ends': 1,
+    'operator.holds': 1,
+    'peer.heals': 1,
+    'time.drags': 1,
+  },
   stopped: { 'time.next': 1, 'user.sends': 1, 'net.haunts': 1, 'operator.resumes': 1, 'operator.retries': 1 },
 }
 

@@ -248,6 +248,10 @@ const operator = {
   'operator.cuts': (world, n) => {
     if (n % 3 === 0 || world.state === 'closing') void world.link.stop({ drainMs: 0 })
   },
+  /** As with stopping. */
+  'lease.ends': (world, n) => {
+    if (n % STOP_IN === 0 || world.state === 'closing') world.tenure.end({ code: 'lease-taken' })
+  },
 } satisfies Record<string, Move>
 
 export const moves = { ...time, ...peer, ...net, ...finding, ...user, ...operator } satisfies Record<string, Move>

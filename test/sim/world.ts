@@ -2,12 +2,14 @@
  * One link in a world under control: fake network, fake peer, virtual time. `moves.ts` says what can happen in it,
  * `judge.ts` watches that no rule is broken while it does.
  */
+
 import type { Fault } from '../../machines/fault.ts'
 import type { Frame, Io, Target } from '../../src/adapter/adapter.ts'
 import { type JsonObject, readObject } from '../../src/adapter/json.ts'
 import { connect, type Link } from '../../src/link.ts'
 import type { Address } from '../../src/net/resolve.ts'
 import type { TransitionRecord } from '../../src/observe/recorder.ts'
+import { momentOf, OwnTenure } from '../../src/tenure.ts'
 import { FakeNetwork, type FakeTransport, type HeapClock, heapClock } from '../../src/testing/index.ts'
 import { Judge } from './judge.ts'
 import { Letters } from './letters.ts'
@@ -50,6 +52,7 @@ export class World {
   readonly link: Link<JsonObject, Payload, SimCalls>
   readonly verdicts: Verdicts
   readonly letters: Letters
+  readonly tenure: OwnTenure
   readonly judge: Judge
   readonly records: TransitionRecord[] = []
   readonly mood: AdapterMood = { target: targets.fine, throwsIn: undefined, delivered: 0 }
@@ -84,6 +87,7 @@ export class World {
     const { wires, transport } = wiretap(this.network, judge, () => this.link.stats.frames.malformed)
     this.wires = wires
     const { messagesMax, bytesMax, inboundMax, recordsMax } = bounds
+    this.tenure = new OwnTenure({ id, term: 1, handOver: undefined }, this.clock, Infinity, momentOf(this.clock))
     this.link = connect(
       simAdapter(this.mood, probes, (io) => this.ios.push(io)),
       {
@@ -94,6 +98,7 @@ export class World {
         outbox: { messagesMax, bytesMax },
         inbound: { messagesMax: inboundMax },
         recordsMax,
+        lease: this.tenure,
       },
     )
     this.link.transitions$.subscribe((record) => {

@@ -240,6 +240,20 @@ describe('a peer that misbehaves at the door', () => {
     expect(kinds(peer)).toEqual(['dial'])
   })
 
+  it('answers the upgrade late, and not at all if it is cut before', async () => {
+    const peer = await start({ behaviour: { upgradeAfterMs: 60 } })
+    const patient = dial(peer)
+    const begun = performance.now()
+    await isWelcomed(patient)
+    expect(performance.now() - begun).toBeGreaterThan(50)
+    const cut = dial(peer)
+    await until(() => expect(kinds(peer)).toEqual(['dial', 'upgrade', 'dial']))
+    peer.cut()
+    await until(() => expect(cut.closed?.code).toBe(1006))
+    await pause(80)
+    expect(kinds(peer).filter((kind) => kind === 'upgrade')).toHaveLength(1)
+  })
+
   it('plays NapCat with a wrong token to everyone', async () => {
     const peer = await start({ behaviour: 'napcat-1403' })
     const client = dial(peer)
@@ -325,6 +339,29 @@ describe('the end', () => {
     await until(() => expect([stalled.closed?.code, client.closed?.code]).toEqual([1006, 1006]))
     await isWelcomed(dial(peer))
     expect(peer.connections).toBe(1)
+  })
+
+  it.each([
+    [1012, 1012],
+    [4004, 4004],
+    ['destroy', 1006],
+    ['reset', 1006],
+  ] as const)('dismisses everybody by %s, and goes on listening', async (how, code) => {
+    const peer = await start()
+    const client = dial(peer)
+    await isWelcomed(client)
+    peer.dismiss(how)
+    await until(() => expect(client.closed?.code).toBe(code))
+    await isWelcomed(dial(peer))
+  })
+
+  it('resets TCP', async () => {
+    const peer = await start()
+    const socket = connect(peer.port, '127.0.0.1')
+    await until(() => expect(kinds(peer)).toEqual(['dial']))
+    peer.dismiss('reset')
+    const [error] = (await once(socket, 'error')) as [Error & { code: string }]
+    expect(error.code).toBe('ECONNRESET')
   })
 
   it('leaves no timer and no socket behind', async () => {

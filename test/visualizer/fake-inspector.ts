@@ -9,6 +9,7 @@ import { extname } from 'node:path'
 import WebSocket, { WebSocketServer } from 'ws'
 import { faults } from '../../machines/fault.ts'
 import { type StateName, stateNames } from '../../machines/link.ts'
+import { playgroundFaults } from '../../src/cli/lab/playground-faults.ts'
 import {
   type Agg,
   CLOSE,
@@ -52,6 +53,7 @@ export interface FakeOptions {
   readonly control?: boolean
   readonly states?: readonly string[]
   readonly faults?: readonly { code: string }[]
+  readonly labLink?: string
 }
 
 const rowOf = (link: FakeLink): Row => [
@@ -72,6 +74,8 @@ export class FakeInspector {
   readonly tokens: string[] = []
   /** Called with each order; a text is the error that is answered. */
   onOrder: (order: Order) => string | undefined = () => undefined
+  /** Orders are not answered. */
+  silent = false
   /** After each delta, for whoever measures. */
   onDelta: (at: number) => void = () => undefined
   readonly #http: Server
@@ -115,6 +119,7 @@ export class FakeInspector {
   }
 
   async stop(): Promise<void> {
+    if (!this.#http.listening) return
     clearInterval(this.#timer)
     this.drop()
     await new Promise((resolve) => this.#http.close(resolve))
@@ -211,7 +216,7 @@ export class FakeInspector {
 
   #hello(): Hello {
     const table = Object.entries(faults).map(([code, row]) => ({ code, ...row }))
-    const { states = stateNames, faults: own = table, control = true } = this.#options
+    const { states = stateNames, faults: own = table, control = true, labLink } = this.#options
     return {
       t: 'hello',
       protocol: PROTOCOL,
@@ -222,7 +227,9 @@ export class FakeInspector {
       faults: own as Hello['faults'],
       now: Date.now(),
       control,
-      labFaults: control ? ['drop', 'freeze', 'refuse'] : [],
+      labFaults: control ? Object.keys(playgroundFaults) : [],
+      ...(labLink !== undefined && { labLink }),
+      runtime: 'node 20.20.2 linux x64',
     }
   }
 
@@ -235,12 +242,13 @@ export class FakeInspector {
         // What is in the history already is not told again.
         this.#pending = this.#pending.filter(([of]) => of !== index)
         const total = link?.total ?? link?.records.length ?? 0
-        send(viewer, { t: 'history', index, kept, total, explain: { en: '', zh: '' } })
+        send(viewer, { t: 'history', index, kept, total, explain: { en: '', zh: '' }, deadlines: { graceMs: 2_000 } })
       }
     }
     if (message.t !== 'cmd') return
     this.orders.push(message)
     const error = this.onOrder(message)
+    if (this.silent) return
     send(viewer, { t: 'done', n: message.n, ...(error !== undefined && { error }) })
   }
 

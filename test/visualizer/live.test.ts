@@ -69,6 +69,7 @@ describe.skipIf('missing' in chromium)(title, () => {
   ])('every view in $locale, $colorScheme, and nothing that keeps people out', async (wanted) => {
     const { url, links } = await threeLinks()
     const page = await look(url, wanted)
+    await page.waitForSelector('#n-live.here')
     inspector.move(links[0]!, 'transport.lost', 'backoff', { reason: 'connection-lost', delayMs: 9_000 })
     await page.waitForSelector('#n-backoff.here')
     expect(await page.locator('html').getAttribute('lang')).toBe(wanted.lang)
@@ -156,19 +157,17 @@ describe.skipIf('missing' in chromium)(title, () => {
     await page.waitForSelector('#n-live.here')
     // what is told before the page has asked for it is history, and history does not flash
     await page.waitForTimeout(500)
-    await page.locator('#faults button', { hasText: 'drop' }).click()
+    await page.locator('[data-fault=drop]').click()
     await page.waitForSelector('#e-attached-backoff.flash')
     await page.waitForSelector('#n-backoff.here')
     expect(inspector.orders).toEqual([{ t: 'cmd', n: 1, cmd: 'fault', fault: 'drop' }])
-    await expect.poll(() => page.locator('#answers li').allTextContents()).toEqual(['fault drop: done'])
+    await expect.poll(() => page.locator('#answers li').allTextContents()).toEqual(['drop TCP: done'])
     await expect.poll(() => page.locator('#log .line .way').last().textContent()).toContain('live → backoff')
     expect(await page.locator('#chart .ring').evaluate((ring) => ring.getAttribute('stroke-dasharray'))).toMatch(
       /^0\.\d+ 1$/,
     )
-    await page.locator('#faults button', { hasText: 'refuse' }).click()
-    await expect
-      .poll(() => page.locator('#answers li').first().textContent())
-      .toBe('fault refuse: the peer is down already')
+    await page.locator('[data-fault=refuse]').click()
+    await expect.poll(() => page.locator('#answers li').first().textContent()).toBe('refuse: the peer is down already')
     await page.locator('#order-retry').click()
     await expect.poll(() => inspector.orders.at(-1)).toEqual({ t: 'cmd', n: 3, cmd: 'retry', index: 0 })
     await expect.poll(() => page.locator('#e-attached-backoff.flash').count()).toBe(0)

@@ -9,6 +9,9 @@ import { type Answer, ask, cancel, readAnswer } from '../../exchange.ts'
 import type { Frame, Io, Verdict } from '../adapter.ts'
 import { asObject, type JsonObject, readObject } from '../json.ts'
 
+/** Of a token that knows which users there were; etcd calls it an invalid argument. */
+const USERS_CHANGED = /revision of auth store is old/
+
 /** The codes of gRPC that mean something here. */
 export const GRPC = {
   INVALID_ARGUMENT: 3,
@@ -168,8 +171,9 @@ export class Questions {
     const code = codeOf(said)
     const detail = `${textOf(said) ?? 'no answer of etcd'} (HTTP ${status})`
     const meaning = MEANINGS[code ?? -1]
-    // the token was good once, and ends after some minutes without use
-    if (code === GRPC.UNAUTHENTICATED && this.token !== undefined) return { code: 'credentials-expired', detail }
+    // the token was good once; it ends after some minutes without use, or with the users that there were
+    const isOutdated = code === GRPC.UNAUTHENTICATED || USERS_CHANGED.test(detail)
+    if (isOutdated && this.token !== undefined) return { code: 'credentials-expired', detail }
     // without the time of day a wait in seconds can be read, and a date cannot
     const byStatus = faultFromStatus(status, headers['retry-after'], Number.NaN)
     const other: Fault = status === 200 ? { code: 'protocol-violated' } : byStatus
@@ -182,12 +186,12 @@ export class Questions {
 }
 
 /** `{code, message}`, or in a stream `{error: {grpc_code, message}}`. */
-const codeOf = (said: JsonObject | undefined): number | undefined => {
+export const codeOf = (said: JsonObject | undefined): number | undefined => {
   const code = said?.code ?? asObject(said?.error)?.grpc_code
   return typeof code === 'number' ? code : undefined
 }
 
-const textOf = (said: JsonObject | undefined): string | undefined => {
+export const textOf = (said: JsonObject | undefined): string | undefined => {
   const text = said?.message ?? asObject(said?.error)?.message ?? said?.error
   return typeof text === 'string' ? text : undefined
 }

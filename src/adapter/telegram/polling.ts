@@ -1,19 +1,18 @@
 /** One transport's talk with the Bot API: who we are, what is pending, and then one long poll after the other. */
-import type { Fault } from '../../../machines/fault.ts'
 import { readAnswer } from '../../exchange.ts'
 import type { Cursor, Dialogue, Frame, Io, Verdict } from '../adapter.ts'
 import { asObject } from '../json.ts'
 import type { TelegramUpdate } from '../telegram.ts'
 import {
-  faultOfBot,
+  failWith,
   faultOfRefusal,
-  faultOfStranger,
   isOfBot,
   isUpdate,
   isWholeFrom,
   question,
   type Refusal,
-  readReply,
+  recognize,
+  takeReply,
 } from './reply.ts'
 
 export interface PollingRules {
@@ -88,36 +87,19 @@ export class TelegramPolling implements Dialogue {
   }
 
   frame(frame: Frame): Verdict {
-    const answer = readAnswer(frame)
-    if (answer?.kind === 'fault') return this.#unanswered(answer.key, answer.fault)
-    if (answer?.kind !== 'whole') return 'malformed'
-    const { key, status, body } = answer
-    const reply = readReply(status, body)
-    if (!reply) return this.#stranger(key, status)
-    return reply.ok ? this.#answered(key, reply.result) : this.#refused(key, reply)
+    return takeReply(readAnswer(frame), this.#io, {
+      isEssential,
+      answered: (key, result) => this.#answered(key, result),
+      refused: (key, refusal) => this.#refused(key, refusal),
+    })
   }
 
   #ask(key: string, method: string, params: object = {}): void {
     this.#io.send(question(key, method, params))
   }
 
-  /** A probe is the heartbeat's affair, and the webhook's steps are a try. */
-  #unanswered(key: string, fault: Fault): Verdict {
-    if (isEssential(key)) this.#fail(fault)
-    return 'taken'
-  }
-
-  #stranger(key: string, status: number): Verdict {
-    if (isEssential(key)) this.#fail(faultOfStranger(status))
-    return 'malformed'
-  }
-
-  #fail({ code, ...more }: Fault): void {
-    this.#io.fail(code, more)
-  }
-
   #answered(key: string, result: unknown): Verdict {
-    if (key === ME) return this.#recognized(result)
+    if (key === ME) return recognize(result, this.#bot, this.#io, () => this.#poll())
     if (key === POLL) return this.#updated(result)
     if (key === WEBHOOK) this.#seenWebhook(asObject(result)?.url)
     return 'taken'
@@ -126,15 +108,8 @@ export class TelegramPolling implements Dialogue {
   #refused(key: string, refusal: Refusal): Verdict {
     if (key === WEBHOOK || key === REMOVAL) return 'taken'
     if (refusal.code === 409 && key === POLL) this.#conflicted(refusal.account)
-    else if (isEssential(key) || isOfBot(refusal)) this.#fail(faultOfRefusal(refusal))
+    else if (isEssential(key) || isOfBot(refusal)) failWith(this.#io, faultOfRefusal(refusal))
     return 'taken'
-  }
-
-  #recognized(result: unknown): Verdict {
-    const fault = faultOfBot(result, this.#bot)
-    if (fault) this.#fail(fault)
-    else this.#poll()
-    return fault?.code === 'protocol-violated' ? 'malformed' : 'taken'
   }
 
   /** The first one asks what is pending, and is the proof that we may poll. */

@@ -2,22 +2,21 @@
  * One transport's talk with the Bot API while Telegram posts the updates: who we are, where to post, and then whether the
  * webhook is still ours and whether Telegram gets through to it. Posts alone do not tell: none may come for a day.
  */
-import type { Fault } from '../../../machines/fault.ts'
 import { readAnswer } from '../../exchange.ts'
 import type { Cursor, Dialogue, Frame, Io, Verdict } from '../adapter.ts'
 import { asObject, type JsonObject, readObject } from '../json.ts'
 import type { TelegramUpdate } from '../telegram.ts'
 import type { WebhookSetup } from './berth.ts'
 import {
-  faultOfBot,
+  failWith,
   faultOfRefusal,
-  faultOfStranger,
   isOfBot,
   isUpdate,
   isWholeFrom,
   question,
   type Refusal,
-  readReply,
+  recognize,
+  takeReply,
 } from './reply.ts'
 
 export interface PostingRules extends WebhookSetup {
@@ -109,12 +108,11 @@ export class TelegramPosting implements Dialogue {
   frame(frame: Frame): Verdict {
     const answer = readAnswer(frame)
     if (answer?.kind === 'posted') return this.#posted(answer.body)
-    if (answer?.kind === 'fault') return this.#unanswered(answer.key, answer.fault)
-    if (answer?.kind !== 'whole') return 'malformed'
-    const { key, status, body } = answer
-    const reply = readReply(status, body)
-    if (!reply) return this.#stranger(key, status)
-    return reply.ok ? this.#answered(key, reply.result) : this.#refused(key, reply)
+    return takeReply(answer, this.#io, {
+      isEssential,
+      answered: (key, result) => this.#answered(key, result),
+      refused: (key, refusal) => this.#refused(key, refusal),
+    })
   }
 
   #posted(body: string): Verdict {
@@ -143,25 +141,10 @@ export class TelegramPosting implements Dialogue {
     this.#hasRefused ||= !this.#memory.isTaking
   }
 
-  /** A probe is the heartbeat's affair. */
-  #unanswered(key: string, fault: Fault): Verdict {
-    if (isEssential(key)) this.#fail(fault)
-    return 'taken'
-  }
-
-  #stranger(key: string, status: number): Verdict {
-    if (isEssential(key)) this.#fail(faultOfStranger(status))
-    return 'malformed'
-  }
-
-  #fail({ code, ...more }: Fault): void {
-    this.#io.fail(code, more)
-  }
-
   #refused(key: string, refusal: Refusal): Verdict {
     const fault = faultOfRefusal(refusal)
     if (key === SETTING && fault.code === 'protocol-violated') this.#unwanted(refusal.account)
-    else if (isEssential(key) || isOfBot(refusal)) this.#fail(fault)
+    else if (isEssential(key) || isOfBot(refusal)) failWith(this.#io, fault)
     return 'taken'
   }
 
@@ -169,12 +152,12 @@ export class TelegramPosting implements Dialogue {
   #unwanted(detail: string): void {
     const isFinal = ++this.#memory.refusals >= REFUSALS_MAX
     if (isFinal) this.#memory.refusals = 0
-    this.#fail({ code: isFinal ? 'setup-refused' : 'handshake-refused', detail })
+    failWith(this.#io, { code: isFinal ? 'setup-refused' : 'handshake-refused', detail })
   }
 
   #answered(key: string, result: unknown): Verdict {
     if (key === GOODBYE) return 'taken'
-    if (key === ME) return this.#recognized(result)
+    if (key === ME) return recognize(result, this.#bot, this.#io, () => this.#begin())
     if (key !== SETTING) return this.#looked(key, asObject(result))
     this.#memory.drops = false
     this.#memory.refusals = 0
@@ -182,13 +165,6 @@ export class TelegramPosting implements Dialogue {
     this.#judgeRoom()
     this.#io.send(question(LOOK, 'getWebhookInfo'))
     return 'taken'
-  }
-
-  #recognized(result: unknown): Verdict {
-    const fault = faultOfBot(result, this.#bot)
-    if (fault) this.#fail(fault)
-    else this.#begin()
-    return fault?.code === 'protocol-violated' ? 'malformed' : 'taken'
   }
 
   /**
@@ -214,7 +190,7 @@ export class TelegramPosting implements Dialogue {
 
   #looked(key: string, info: JsonObject | undefined): Verdict {
     if (typeof info?.url !== 'string') {
-      if (key === LOOK) this.#fail({ code: 'protocol-violated', detail: 'getWebhookInfo gave no url' })
+      if (key === LOOK) failWith(this.#io, { code: 'protocol-violated', detail: 'getWebhookInfo gave no url' })
       return key === LOOK ? 'malformed' : 'taken'
     }
     if (!this.#isSet) return 'taken'
@@ -254,7 +230,7 @@ export class TelegramPosting implements Dialogue {
     const conflicts = ++this.#memory.conflicts
     this.#memory.looksOurs = 0
     if (conflicts >= CONFLICTS_MAX) this.#memory.conflicts = 0
-    this.#fail({ code: conflicts >= CONFLICTS_MAX ? 'kicked' : 'poll-conflict', detail })
+    failWith(this.#io, { code: conflicts >= CONFLICTS_MAX ? 'kicked' : 'poll-conflict', detail })
   }
 
   #forgive(): void {

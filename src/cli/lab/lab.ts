@@ -48,7 +48,8 @@ export const lab = async (options: LabOptions, out: NodeJS.WriteStream, paint: P
   say(paint('bold', 'holdfast lab'))
   say(`${TEXT.intro[language]}\n`)
   const bots = fleet({ trace: false })
-  await using playground = options.inspect === undefined ? undefined : await openPlayground(bots, options.inspect)
+  await using playground =
+    options.inspect === undefined ? undefined : await openPlayground(bots, { port: options.inspect })
   if (playground) process.stderr.write(`${TEXT.inspector[language]}\n  ${playground.url}\n\n`)
   const outcomes: Outcome[] = []
   for (const [index, fault] of chosen.entries()) {

@@ -10,13 +10,14 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import type { Behaviour, OnebotEvent, OnebotPeerConfig, PeerRecord } from '../../testing/onebot-peer.ts'
+import type { Behaviour, Dismissal, OnebotEvent, OnebotPeerConfig, PeerRecord } from '../../testing/onebot-peer.ts'
 
 /** What the parent tells the peer. */
 export type PeerOrder =
   | { readonly type: 'behave'; readonly behaviour: Behaviour }
   | { readonly type: 'emit'; readonly event: OnebotEvent }
   | { readonly type: 'online'; readonly value: boolean }
+  | { readonly type: 'dismiss'; readonly how: Dismissal }
   | { readonly type: 'cut' }
 
 /** What the peer tells its parent. */
@@ -33,6 +34,7 @@ export interface PeerProcess {
   behave(behaviour: Behaviour): void
   emit(event: OnebotEvent): void
   setOnline(value: boolean): void
+  dismiss(how: Dismissal): void
   cut(): void
   /** SIGKILL; resolves when the process is gone. */
   kill(): Promise<void>
@@ -87,6 +89,7 @@ class ForkedPeer implements PeerProcess {
   behave = (behaviour: Behaviour): void => this.#order({ type: 'behave', behaviour })
   emit = (event: OnebotEvent): void => this.#order({ type: 'emit', event })
   setOnline = (value: boolean): void => this.#order({ type: 'online', value })
+  dismiss = (how: Dismissal): void => this.#order({ type: 'dismiss', how })
   cut = (): void => this.#order({ type: 'cut' })
   freeze = (): void => this.#child?.freeze()
   thaw = (): void => this.#child?.thaw()

@@ -30,6 +30,7 @@ try {
     if (order.type === 'behave') peer.behave(order.behaviour)
     else if (order.type === 'emit') peer.emit(order.event)
     else if (order.type === 'online') peer.setOnline(order.value)
+    else if (order.type === 'dismiss') peer.dismiss(order.how)
     else peer.cut()
   })
   tell({ type: 'listening', port: peer.port })

@@ -18,13 +18,15 @@ export interface Gate {
 /** `host` is what is listened to; `allowedHosts` are names beside it, as browsers write them. */
 export const gate = (host: string, allowedHosts: readonly string[]): Gate => {
   const names = new Set(['localhost', '127.0.0.1', '[::1]', ...(ANY.has(host) ? [] : [bracketed(host)])])
-  const isOwn = (name: string, port: number) =>
-    [...names].some((each) => name === `${each}:${port}` || (port === 80 && name === each))
+  /** Browsers leave out the port that the scheme stands for. */
+  const isOwn = (name: string, port: number, usual: number) =>
+    [...names].some((each) => name === `${each}:${port}` || (port === usual && name === each))
 
   const admits = (request: IncomingMessage): boolean => {
     const name = onlyHeader(request, 'host')
     if (name === undefined || !/^\/(?!\/)/.test(request.url ?? '')) return false
-    return isOwn(name, request.socket.localPort ?? 0) || allowedHosts.includes(name)
+    const { localPort = 0 } = request.socket
+    return isOwn(name, localPort, isEncrypted(request) ? 443 : 80) || allowedHosts.includes(name)
   }
   const admitsStream = (request: IncomingMessage): boolean => {
     if (!admits(request)) return false

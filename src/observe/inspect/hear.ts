@@ -1,5 +1,5 @@
 /** Reads what a viewer says. Anything that the protocol does not know is malformed: there is one kind of viewer. */
-import type { Command, ViewerMessage } from './protocol.ts'
+import { type Command, MESSAGE_BYTES_MAX, type ViewerMessage } from './protocol.ts'
 
 const COMMANDS: readonly unknown[] = ['retry', 'hold', 'resume', 'stop', 'fault'] satisfies Command[]
 const TEXT_MAX = 256
@@ -27,6 +27,8 @@ const readOrder = ({ n, cmd, index, fault }: Record<string, unknown>): ViewerMes
 }
 
 const readObject = (text: string): Record<string, unknown> | undefined => {
+  // a server of somebody else's may let more through
+  if (text.length > MESSAGE_BYTES_MAX) return undefined
   try {
     const value: unknown = JSON.parse(text)
     return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { type AddressInfo, isIP, type Socket } from 'node:net'
+import { type AddressInfo, isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer } from 'ws'
 import { describe, refuseUnknown } from '../../adapter/adapter.ts'
@@ -16,13 +16,14 @@ import { Board } from './board.ts'
 import { bracketed, checkHosts, gate } from './gate.ts'
 import { type LabPort, obeyer } from './obey.ts'
 import { answer, page } from './page.ts'
-import { MESSAGE_BYTES_MAX, STREAM, TOKEN_KEY, VIEWERS_MAX } from './protocol.ts'
-import { Viewer } from './viewer.ts'
+import { CLOSE, MESSAGE_BYTES_MAX, STREAM, TOKEN_KEY, VIEWERS_MAX } from './protocol.ts'
+import { Viewer, type ViewerSocket } from './viewer.ts'
 
 export type { Fleet } from '../../fleet.ts'
 export type { Link } from '../../link.ts'
 export type { Links } from '../each-link.ts'
 export type { LabPort } from './obey.ts'
+export type { ViewerSocket } from './viewer.ts'
 
 export interface InspectOptions {
   /** Where to listen; 0, the default, lets the system choose. False: not at all, `handler` and `upgrade` are mounted. */
@@ -48,6 +49,8 @@ export interface Inspector extends AsyncDisposable {
   readonly handler: (request: IncomingMessage, response: ServerResponse) => void
   /** For a server of your own: `server.on('upgrade', …)`. */
   readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
+  /** For a server that upgrades by itself and hands out WebSockets of `ws`: Koishi's `server.ws('/inspect/stream', …)`. */
+  readonly connection: (socket: ViewerSocket, request: IncomingMessage) => void
   /** Sends the viewers away and ends the server. */
   close(): Promise<void>
 }
@@ -73,6 +76,7 @@ export const inspect = async (links: Links, options: InspectOptions = {}): Promi
     clock,
     control,
     labFaults: control && lab ? lab.faults : [],
+    labLink: control ? lab?.link : undefined,
     isToken: tokenCheck(token),
     obey: obeyer(board, control, lab),
   }
@@ -103,17 +107,26 @@ export const inspect = async (links: Links, options: InspectOptions = {}): Promi
     socket.on('error', () => socket.destroy())
     const refusal = refusalOf(request)
     if (refusal !== undefined) {
+      // whoever does not hang up must not keep a socket of ours
+      socket.once('finish', () => socket.destroy())
       socket.end(`HTTP/1.1 ${refusal}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
       return
     }
+    sockets.handleUpgrade(request, socket, head, (webSocket) => admit(webSocket, request))
+  }
+
+  const connection = (socket: ViewerSocket, request: IncomingMessage): void => {
+    const refusal = refusalOf(request)
+    if (refusal === undefined) admit(socket, request)
+    else socket.close(CLOSE.unauthorized, refusal)
+  }
+
+  const admit = (socket: ViewerSocket, request: IncomingMessage): void => {
     // a viewer whose machine has gone must not keep its place
-    const { setKeepAlive } = socket as Partial<Socket>
-    setKeepAlive?.call(socket, true, KEEP_ALIVE_MS)
-    sockets.handleUpgrade(request, socket, head, (webSocket) => {
-      const viewer = new Viewer(webSocket, ports)
-      viewers.add(viewer)
-      webSocket.on('close', () => viewers.delete(viewer))
-    })
+    request.socket.setKeepAlive(true, KEEP_ALIVE_MS)
+    const viewer = new Viewer(socket, ports)
+    viewers.add(viewer)
+    socket.on('close', () => viewers.delete(viewer))
   }
 
   const server = port === false ? undefined : await listen(port, host, handler, upgrade)
@@ -132,6 +145,7 @@ export const inspect = async (links: Links, options: InspectOptions = {}): Promi
       : path + fragment,
     handler,
     upgrade,
+    connection,
     close,
     [Symbol.asyncDispose]: close,
   }

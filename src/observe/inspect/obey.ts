@@ -5,6 +5,8 @@ import type { Order } from './protocol.ts'
 /** A peer of one's own that breaks on order. */
 export interface LabPort {
   readonly faults: readonly string[]
+  /** The name of the link that they strike: the page shows it to whoever orders one. */
+  readonly link?: string
   /** Resolves when the fault is over. A rejection's message is told to the viewer. */
   play(fault: string): Promise<void>
 }

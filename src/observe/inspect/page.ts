@@ -38,23 +38,33 @@ const NOT_BUILT = 'The page is not built: run `npm run build` in the checkout.\n
 
 export type Page = (name: string | undefined, response: ServerResponse, withBody: boolean) => void
 
-/** Finds the names once; only what is on the list is ever read. */
-export const page = (folder = builtPage()): Page => {
+/** Finds the names once; only what is on the list is ever read. `scripts` are run by the page after its own, by name. */
+export const page = (scripts: Readonly<Record<string, string>> = {}, folder = builtPage()): Page => {
   const files = new Map(filesOf(folder).map((name) => [name, join(folder, name)]))
-  return (name, response, withBody) => {
-    const file = files.get(name === '' ? INDEX : (name ?? ''))
-    const body = file && contentOf(file)
-    if (!file || !body) {
-      answer(response, 404, name === '' ? NOT_BUILT : 'There is no such file.\n', withBody)
+  const tags = Object.keys(scripts).map((name) => `<script defer src="${name}"></script>\n`)
+
+  const contentOf = (name: string): Buffer | undefined => {
+    if (Object.hasOwn(scripts, name)) return Buffer.from(scripts[name]!)
+    const file = files.get(name)
+    const content = file === undefined ? undefined : read(file)
+    if (name !== INDEX || tags.length === 0) return content
+    return content && Buffer.from(content.toString().replace('</head>', `${tags.join('')}</head>`))
+  }
+
+  return (asked, response, withBody) => {
+    const name = asked === '' ? INDEX : (asked ?? '')
+    const body = contentOf(name)
+    if (!body) {
+      answer(response, 404, asked === '' ? NOT_BUILT : 'There is no such file.\n', withBody)
       return
     }
-    response.writeHead(200, { ...headers, 'Content-Type': TYPES[extname(file)], 'Content-Length': body.length })
+    response.writeHead(200, { ...headers, 'Content-Type': TYPES[extname(name)], 'Content-Length': body.length })
     response.end(withBody ? body : undefined)
   }
 }
 
 /** It may be gone: somebody builds anew. */
-const contentOf = (file: string): Buffer | undefined => {
+const read = (file: string): Buffer | undefined => {
   try {
     return readFileSync(file)
   } catch {

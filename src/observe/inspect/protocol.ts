@@ -54,6 +54,10 @@ export interface Hello {
   /** Whether `cmd` is obeyed, and which faults can be ordered from the lab's own peer. */
   readonly control: boolean
   readonly labFaults: readonly string[]
+  /** The name of the link that those faults strike, if it is known. */
+  readonly labLink?: string
+  /** What the process runs on: `node 20.20.2 linux x64`. */
+  readonly runtime?: string
 }
 
 /**
@@ -114,6 +118,8 @@ export interface History {
   readonly total: number
   /** The sentence of `link.explain()`, in both languages. */
   readonly explain: { readonly en: string; readonly zh: string }
+  /** The waits that the link was made with, in milliseconds, by the names of its options. */
+  readonly deadlines?: Readonly<Record<string, number>>
 }
 
 export interface Agg {

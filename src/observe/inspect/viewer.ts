@@ -2,7 +2,6 @@
  * One viewer. What it has not been sent yet is kept by link, the latest state of each and nothing older: so a viewer that
  * is too slow is sent less, never later, and what it costs has a bound.
  */
-import type { WebSocket } from 'ws'
 import type { Clock, Timer } from '../../clock.ts'
 import { explain } from '../../explain.ts'
 import type { TransitionRecord } from '../recorder.ts'
@@ -26,24 +25,40 @@ export interface ViewerPorts {
   readonly clock: Clock
   readonly control: boolean
   readonly labFaults: readonly string[]
+  readonly labLink: string | undefined
   isToken(text: string): boolean
   /** Resolves when the order is carried out, rejects with the words for the viewer. */
   obey(order: Order): Promise<void>
 }
 
-/** More than this in the buffers of the process: the viewer does not keep up. */
+/** As much of a WebSocket of the package `ws` as is used here, whoever made it. */
+export interface ViewerSocket {
+  readonly readyState: number
+  readonly OPEN: number
+  readonly bufferedAmount: number
+  on(event: 'message', react: (data: object, isBinary: boolean) => void): unknown
+  on(event: 'close' | 'error' | 'pong', react: () => void): unknown
+  ping(): void
+  send(text: string): void
+  close(code: number, reason: string): void
+  terminate(): void
+}
+
+/** With more than this in the buffers of the process nothing is sent until it has left. */
 const BUFFERED_MAX = 1024 * 1024
-const DRAINED_WITHIN_MS = 10_000
+/** So many seconds a viewer may take to read what it was sent. */
+const READ_WITHIN_S = 10
 /** Nobody may be left to answer our goodbye. */
 const GOODBYE_MS = 1_000
 
 export class Viewer implements Looker {
-  readonly #socket: WebSocket
+  readonly #socket: ViewerSocket
   readonly #ports: ViewerPorts
   /** For the token at first, for the goodbye at last. */
   #timer: Timer | undefined
   #isKnown = false
-  #stuckSince: number | undefined
+  /** Seconds since the ping that is not answered. Its pong comes when it has read all before it, wherever that was kept. */
+  #unansweredS = 0
   readonly #added = new Set<Entry>()
   readonly #changed = new Set<Entry>()
   readonly #gone: number[] = []
@@ -53,11 +68,14 @@ export class Viewer implements Looker {
   #records: [index: number, record: TransitionRecord][] = []
   #lost = 0
 
-  constructor(socket: WebSocket, ports: ViewerPorts) {
+  constructor(socket: ViewerSocket, ports: ViewerPorts) {
     this.#socket = socket
     this.#ports = ports
     this.#timer = ports.clock.setTimeout(() => this.end(CLOSE.unauthorized, 'no token in time'), AUTH_WITHIN_MS)
     socket.on('message', (data, isBinary) => this.#hear(isBinary ? undefined : String(data)))
+    socket.on('pong', () => {
+      this.#unansweredS = 0
+    })
     socket.on('close', () => this.#left())
     // what is too big or no WebSocket: ws closes by itself
     socket.on('error', () => undefined)
@@ -97,10 +115,10 @@ export class Viewer implements Looker {
   }
 
   #welcome(): void {
-    const { board, clock, control, labFaults } = this.#ports
+    const { board, clock, control, labFaults, labLink } = this.#ports
     clock.clearTimeout(this.#timer)
     this.#isKnown = true
-    this.#send(hello(clock.wall(), control, labFaults))
+    this.#send(hello(clock.wall(), control, labFaults, labLink))
     board.join(this)
     this.#added.clear()
     const rows = [...board.entries].map((entry) => board.row(entry))
@@ -156,7 +174,8 @@ export class Viewer implements Looker {
   }
 
   tick(agg: Agg | undefined): void {
-    if (this.#isStuck()) return
+    if (agg && !this.#reads()) return
+    if (this.#socket.bufferedAmount > BUFFERED_MAX) return
     // the round trip changes without a transition
     if (agg) for (const entry of this.#subscribed) this.changed(entry)
     this.#sendDelta()
@@ -165,15 +184,15 @@ export class Viewer implements Looker {
     if (agg) this.#send(agg)
   }
 
-  #isStuck(): boolean {
-    const now = this.#ports.clock.now()
-    if (this.#socket.bufferedAmount <= BUFFERED_MAX) {
-      this.#stuckSince = undefined
-      return false
-    }
-    this.#stuckSince ??= now
-    if (now - this.#stuckSince >= DRAINED_WITHIN_MS) this.end(CLOSE.tooSlow, 'the viewer does not keep up')
-    return true
+  /**
+   * Called once a second, and counted so: when our own process slept, its viewers were not slow. One that has stopped
+   * reading is let go, as what it would show is not so any more.
+   */
+  #reads(): boolean {
+    if (this.#unansweredS === 0) this.#socket.ping()
+    if (this.#unansweredS++ < READ_WITHIN_S) return true
+    this.end(CLOSE.tooSlow, 'the viewer does not keep up')
+    return false
   }
 
   #sendDelta(): void {
@@ -215,5 +234,6 @@ export class Viewer implements Looker {
 const history = ({ index, link }: Entry, clock: Clock): History => {
   const { kept, total } = link.recording
   const words = (language: 'en' | 'zh') => explain(link.status, clock.wall(), language).text
-  return { t: 'history', index, kept, total, explain: { en: words('en'), zh: words('zh') } }
+  const deadlines = { ...link.deadlines }
+  return { t: 'history', index, kept, total, explain: { en: words('en'), zh: words('zh') }, deadlines }
 }

@@ -45,7 +45,7 @@ export const boundOf = (state: StateName, own: Deadlines): number | undefined =>
 
 const defaults = Object.fromEntries([...deadlineNames].map(([state, name]) => [state, deadlines[name]]))
 
-export const hello = (now: number, control: boolean, labFaults: readonly string[]): Hello => ({
+export const hello = (now: number, control: boolean, labFaults: readonly string[], labLink?: string): Hello => ({
   t: 'hello',
   protocol: PROTOCOL,
   version,
@@ -56,4 +56,6 @@ export const hello = (now: number, control: boolean, labFaults: readonly string[
   now,
   control,
   labFaults,
+  ...(labLink !== undefined && { labLink }),
+  runtime: `node ${process.versions.node} ${process.platform} ${process.arch}`,
 })
