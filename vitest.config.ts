@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
@@ -94,6 +95,8 @@ export default defineConfig({
           setupFiles: 'test/seed.ts',
           include: ['test/**/*.test.ts'],
           exclude: ['**/node_modules/**', ...ofProcesses, ...inRealTime],
+          // unless told, Vitest leaves one core for whoever watches
+          maxWorkers: availableParallelism(),
           sequence: { groupOrder: 0 },
         },
       },

@@ -9,6 +9,7 @@ import { type Conversation, type ConversationPorts, converse, type Endpoint, typ
 import { deaf } from './deaf.ts'
 import { faultFrom, textOf } from './error.ts'
 import { heartbeat } from './heartbeat.ts'
+import type { Inspection } from './inspection.ts'
 import { discover } from './net/discover.ts'
 import { type ProxyServer, proxyFor } from './net/proxy.ts'
 import { feedOf, hostOf, resolverOf } from './net/resolve.ts'
@@ -23,6 +24,7 @@ export interface LinkPorts extends ConversationPorts {
   readonly options: CheckedOptions
   readonly deadlines: Deadlines
   readonly starts: Starts
+  readonly inspection: Inspection
   /** Settles when what an earlier process left behind has been read. */
   readonly restored: Promise<void>
 }
@@ -64,6 +66,7 @@ export const makeActor = (
   try {
     const actor = steppingActor(boundMachine, options, stepped)
     portsBySystem.set(actor.system, ports)
+    ports.link.inspection.add(actor)
     return actor
   } finally {
     making = undefined

@@ -26,6 +26,7 @@ import { standIn } from './fallback.ts'
 import { ListenerErrors } from './guarded.ts'
 import type { HandedMessage, HandOver } from './hand-over.ts'
 import { Inbound, type InboundCounts, type LossReason } from './inbound.ts'
+import { Inspection, offerInspection } from './inspection.ts'
 import { Keeping } from './keeping.ts'
 import { endpointBook } from './net/endpoints.ts'
 import { http } from './net/request.ts'
@@ -187,6 +188,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
   readonly #session: LinkSession
   readonly #inbound: Inbound<In>
   readonly #gate: Gate
+  readonly #inspection = new Inspection()
   readonly #listenerErrors: ListenerErrors
   readonly #recorder: Recorder
   readonly #transitions$ = new Subject<TransitionRecord>()
@@ -232,6 +234,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     this.#listenerErrors = new ListenerErrors(id, clock, (text) =>
       (this.#runs?.current.ports.endpoint?.scrub ?? scrubber([]))(text),
     )
+    offerInspection(this, this.#listenerErrors.guard(this.#inspection.events$, 'xstateInspection()'))
     this.state$ = this.#listenerErrors.guard(this.#status$, 'state$')
     this.inbound$ = this.#listenerErrors.guard(this.#inbound.observable, 'inbound$')
     this.transitions$ = this.#listenerErrors.guard(this.#transitions$, 'transitions$')
@@ -288,6 +291,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
         },
       },
       starts,
+      inspection: this.#inspection,
       restored: this.#restore(starts),
       outbox: this.#outbox,
       frames: this.#frames,
@@ -390,6 +394,7 @@ class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {
     this.#inbound.end()
     this.#transitions$.complete()
     this.#continuity$.complete()
+    this.#inspection.end()
     this.#status$.complete()
     const { clock, deadlines } = this.#options
     if (this.#keeping) void this.#keeping.close(closed, deadlines.closeMs, clock).then(this.#finish)

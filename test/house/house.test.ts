@@ -80,6 +80,7 @@ const layers = [
   'session',
   'starts',
   'steps',
+  'inspection',
   'inbound',
   'listen',
   'conversation',

@@ -20,6 +20,7 @@ import { CLOSE, MESSAGE_BYTES_MAX, STREAM, TOKEN_KEY, VIEWERS_MAX } from './prot
 import { Viewer, type ViewerSocket } from './viewer.ts'
 
 export type { Fleet } from '../../fleet.ts'
+export { type XStateInspectionEvent, xstateInspection } from '../../inspection.ts'
 export type { Link } from '../../link.ts'
 export type { Links } from '../each-link.ts'
 export type { LabPort } from './obey.ts'
