@@ -62,9 +62,9 @@ export const incidentsPage = async (): Promise<string> => {
   for (const chapter of chapters) written.push(await chapterText(chapter))
   return `# Five incidents
 
-What went wrong in five real bot systems, and what a link does in the same place. Each picture is drawn from a run: real
-links on a network that does what the incident's network did, in virtual time, so it is the same run every time. Times are
-seconds since the start; what stands over a link is the state that it went to.
+What went wrong in five real bot systems, and what a link does in the same place. Each picture is drawn from the
+[trace](trace.md) of a run: real links on a network that does what the incident's network did, in virtual time, so it is
+the same run every time. Times are seconds since the start; what stands over a link is the state that it went to.
 
 ${written.join('\n')}`
 }
@@ -78,7 +78,7 @@ ${happened}
 ${link}
 
 \`\`\`mermaid
-${sequenceOf(journal.happenings, names).trimEnd()}
+${sequenceOf(await journal.read(), names).trimEnd()}
 \`\`\`
 `
 }

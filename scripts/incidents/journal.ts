@@ -1,6 +1,14 @@
-/** Writes down what happens to links in virtual time, in the order in which it happens. */
+/**
+ * Writes down what happens to links in virtual time, in the order in which it happens: their transitions into a trace, as
+ * any process does, and what no trace has beside them.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Happening } from '../../src/diagram/sequence.ts'
 import type { Link } from '../../src/link.ts'
+import { readTraceFile } from '../../src/observe/trace.ts'
+import { openTrace } from '../../src/observe/trace-file.ts'
 import type { FakeNetwork, PeerScript } from '../../src/testing/fake-network.ts'
 import { type HeapClock, heapClock } from '../../src/testing/heap-clock.ts'
 
@@ -9,20 +17,34 @@ const LATENCY_MS = 10
 
 export class Journal {
   readonly clock: HeapClock = heapClock()
-  readonly happenings: Happening[] = []
+  readonly #happenings: Happening[] = []
+  readonly #folder = mkdtempSync(join(tmpdir(), 'holdfast-incident-'))
+  readonly #file = join(this.#folder, 'incident.hf.ndjson')
+  readonly #trace = openTrace(this.#file)
   /** Frames are told while this is set: not every heartbeat is worth a line. */
   tellsFrames = false
   #isOver = false
 
   tell(from: string, to: string, text: string, more: { lost?: boolean } = {}): void {
-    if (!this.#isOver) this.happenings.push({ elapsedMs: this.clock.now(), from, to, text, ...more })
+    if (!this.#isOver) this.#happenings.push({ elapsedMs: this.clock.now(), from, to, text, ...more })
   }
 
   /** Notes every transition of a link, with the peer that it deals with at that moment. */
   follow(link: Link, peerNow: () => string): void {
     link.transitions$.subscribe((record) => {
-      if (!this.#isOver) this.happenings.push({ record, peer: peerNow() })
+      if (this.#isOver) return
+      this.#trace.add(record)
+      this.#happenings.push({ record, peer: peerNow() })
     })
+  }
+
+  /** All of it, oldest first; the transitions as they are read from the trace. */
+  async read(): Promise<Happening[]> {
+    await this.#trace.close()
+    const { records } = await readTraceFile(this.#file)
+    rmSync(this.#folder, { recursive: true })
+    const inTrace = records.values()
+    return this.#happenings.map((each) => ('record' in each ? { ...each, record: inTrace.next().value! } : each))
   }
 
   /** A OneBot peer that greets and answers every action, and whose frames are told. */

@@ -5,7 +5,8 @@ import type { Message } from '../../src/diagram/sequence.ts'
 
 const play = async (name: keyof typeof stories) => {
   const { journal, links } = await stories[name]()
-  const { happenings, clock } = journal
+  const { clock } = journal
+  const happenings = await journal.read()
   const records = happenings.flatMap((each) => ('record' in each ? [each.record] : []))
   const messages = happenings.filter((each): each is Message => !('record' in each))
   const timeOf = (state: string, index = 0) => records.filter(({ to }) => to === state)[index]?.elapsedMs
