@@ -271,12 +271,13 @@ const leave = async (ports: Ports, signal: AbortSignal): Promise<void> => {
   if (signal.aborted || !tenure!.holds()) return
   const free = { ...recordOf(ports), owner: null, session: null }
   const record = { ...free, ...(handOver && { handOver: sealed(handOver, options) }) }
-  if ((await write(ports, record, signal)) === null) {
+  let written = await write(ports, record, signal)
+  if (written === null) {
     // a renewal was under way
     await settleDoubt(ports, signal)
-    await write(ports, record, signal)
+    written = await write(ports, record, signal)
   }
-  ports.isGiven = true
+  ports.isGiven = written !== null
   tenure!.end({ code: 'lease-taken', detail: 'it was given away' })
 }
 

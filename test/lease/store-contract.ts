@@ -191,6 +191,8 @@ export const outagesOf = (name: string, start: () => Promise<{ server: RealProce
       const store = await open()
       const revision = (await store.replace('k', null, 'before', signal()))!
       server.freeze()
+      // a busy machine brings the signal to a thread that is answering a moment later
+      await pause(200)
       const begun = performance.now()
       const abort = new AbortController()
       setTimeout(() => abort.abort(), 300)
