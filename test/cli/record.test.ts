@@ -3,20 +3,23 @@ import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { readTraceFile } from '../../src/observe/trace.ts'
 import { type OnebotPeer, startOnebotPeer } from '../../src/testing/onebot-peer.ts'
 import { runnable } from '../lab/bundle.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'holdfast-record-'))
 let peer: OnebotPeer
 beforeAll(async () => {
   peer = await startOnebotPeer()
 })
-afterAll(async () => {
-  await peer.close()
-  rmSync(folder, { recursive: true })
+afterAll(() => peer.close())
+
+let folder: string
+// a trace is appended to, so each attempt has a folder of its own
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'holdfast-record-'))
 })
+afterEach(() => rmSync(folder, { recursive: true }))
 
 test.each([
   ['record … --to', 'a.hf.ndjson', ['record'], '--to'],
@@ -31,8 +34,10 @@ test.each([
   })
   let printed = ''
   child.stdout.on('data', (chunk) => {
+    const wasLive = printed.includes('● live')
     printed += chunk
-    if (printed.includes('● live')) child.kill('SIGINT')
+    // once: a second one may come when all is stopped and nobody listens to it any more, and then it is what ends the process
+    if (!wasLive && printed.includes('● live')) child.kill('SIGINT')
   })
   expect(await new Promise((resolve) => child.once('close', resolve))).toBe(0)
   const { headers, records, notices } = await readTraceFile(file)
