@@ -1,21 +1,18 @@
 /** Many links under their ids. A link that has stopped, however it came to that, has left. */
 import { type Observable, Subject } from 'rxjs'
-import { type Adapter, type Calls, describe, refuseUnknown } from './adapter/adapter.ts'
+import { type Adapter, type Calls, refuseUnknown } from './adapter/adapter.ts'
 import { realClock } from './clock.ts'
 import { HoldfastError, textOf } from './error.ts'
 import { FleetLog } from './fleet-log.ts'
 import { guarded } from './guarded.ts'
 import { connect, type Link } from './link.ts'
-import { openTrace, type TraceFile } from './observe/trace-file.ts'
-import { checkTelling, type LinkOptions } from './options.ts'
+import { type TraceShare, traceOf } from './observe/shared-trace.ts'
+import { checkTelling, checkTrace, type LinkOptions } from './options.ts'
 import type { Line, Logger } from './outage/outage-log.ts'
 
 export interface FleetOptions {
-  /**
-   * A file that every transition of every link is written to: see `traceTo`. Default: what the environment variable
-   * HOLDFAST_TRACE names, if it is set; false for none.
-   */
-  readonly trace?: string | false
+  /** For every link that has none of its own; see the options of a link. The file stays open until the fleet has stopped. */
+  readonly trace?: LinkOptions['trace']
   /**
    * For every link that has none of its own. Links of one adapter that fall together are one line, and one more when the
    * last of them is back: ten lines a day at most, however many there are. One that falls alone is told of as any link.
@@ -51,25 +48,8 @@ export interface Fleet extends Iterable<Link>, AsyncDisposable {
 /** Throws HoldfastError `bad-option`, or `store-failed` if the trace file cannot be opened. */
 export const fleet = (options: FleetOptions = {}): Fleet => {
   refuseUnknown(options, ['trace', 'logger', 'logLanguage', 'onParked'], 'options of fleet()')
-  const { trace, ...forLinks } = options
-  checkTelling(forLinks)
-  if (trace !== undefined && trace !== false && (typeof trace !== 'string' || trace === '')) {
-    throw new HoldfastError('bad-option', `trace is ${describe(trace)}; it must be the name of a file, or false.`)
-  }
-  const file = trace === undefined ? traceOfEnvironment() : trace ? openTrace(trace) : undefined
-  return new RunningFleet(file, forLinks)
-}
-
-/** Whoever set the variable is not who wrote the program: a file that cannot be opened must not keep the bot down. */
-const traceOfEnvironment = (): TraceFile | undefined => {
-  const file = process.env.HOLDFAST_TRACE
-  if (!file) return undefined
-  try {
-    return openTrace(file)
-  } catch (error) {
-    process.emitWarning(`HOLDFAST_TRACE: ${textOf(error)}`, 'HoldfastWarning')
-    return undefined
-  }
+  checkTelling(options)
+  return new RunningFleet(traceOf(checkTrace(options.trace)), options)
 }
 
 const logOf = (logger: Logger): FleetLog => {
@@ -85,12 +65,12 @@ class RunningFleet implements Fleet {
   readonly changes$: Observable<FleetChange>
   readonly #changes$ = new Subject<FleetChange>()
   readonly #links = new Map<string, Link>()
-  readonly #trace: TraceFile | undefined
+  readonly #trace: TraceShare | undefined
   readonly #forLinks: Omit<LinkOptions, 'logger'>
   readonly #log: FleetLog | undefined
   #stopped: Promise<void> | undefined
 
-  constructor(trace: TraceFile | undefined, { logger, ...forLinks }: LinkOptions) {
+  constructor(trace: TraceShare | undefined, { logger, ...forLinks }: LinkOptions) {
     this.#trace = trace
     this.#forLinks = forLinks
     this.#log = logger && logOf(logger)
@@ -112,7 +92,6 @@ class RunningFleet implements Fleet {
     const link = connect(adapter, { ...this.#forLinks, ...options, id })
     const held = link as Link
     this.#links.set(id, held)
-    this.#trace?.follow(held)
     if (!options?.logger) this.#follow(held, options)
     this.#changes$.next({ kind: 'added', link: held })
     link.state$.subscribe({ complete: () => this.#left(held) })

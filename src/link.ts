@@ -31,6 +31,7 @@ import { Keeping } from './keeping.ts'
 import { endpointBook } from './net/endpoints.ts'
 import { http } from './net/request.ts'
 import { eventName, Recorder, type Recording, reasonOf, type TransitionRecord } from './observe/recorder.ts'
+import { traceOf } from './observe/shared-trace.ts'
 import { type CheckedOptions, checkOptions, type Deadlines, type LinkOptions } from './options.ts'
 import { type Outage, type OutageNotice, OutageWatch } from './outage/outage.ts'
 import { BesideError, type Fate, Outbox, type OutboxCounts, runTask, type SettledMessage } from './outbox/outbox.ts'
@@ -159,7 +160,8 @@ export interface Link<In = unknown, Out = unknown, C extends Calls = Calls> exte
 
 /**
  * Starts a link that holds the adapter's peer, and keeps at it until `stop()`.
- * Throws HoldfastError `bad-option` at once if the adapter or an option is wrong; whatever happens later is a state.
+ * Throws HoldfastError `bad-option` at once if the adapter or an option is wrong, and `store-failed` if the file of the
+ * option `trace` cannot be opened; whatever happens later is a state.
  */
 export const connect = <In, Out, C extends Calls>(
   adapter: Adapter<In, Out, C>,
@@ -167,7 +169,10 @@ export const connect = <In, Out, C extends Calls>(
 ): Link<In, Out, C> => {
   checkAdapter(adapter)
   const checked = checkOptions(options, adapter.name, adapter.handshakeMs)
-  return new RunningLink(adapter, checked)
+  const trace = traceOf(checked.trace)
+  const link = new RunningLink(adapter, checked)
+  trace?.follow(link)
+  return link
 }
 
 class RunningLink<In, Out, C extends Calls> implements Link<In, Out, C> {

@@ -59,6 +59,11 @@ export interface LinkOptions {
   readonly perMessageDeflate?: boolean
   /** Transition records kept. Default 256. */
   readonly recordsMax?: number
+  /**
+   * A file that every transition is written to: see `traceTo`. Several links, and several processes, may write to one file.
+   * Default: what the environment variable HOLDFAST_TRACE names, if it is set; false for none.
+   */
+  readonly trace?: string | false
   /** A resolver of your own. Default: the system's. */
   readonly lookup?: Lookup
   /** DNS servers of your own, such as `['1.1.1.1']`, in place of the system's resolver: /etc/hosts is not asked then. */
@@ -112,6 +117,7 @@ export interface CheckedOptions
       | 'inbound'
       | 'dns'
       | 'proxy'
+      | 'trace'
       | 'logger'
       | 'onParked'
       | 'fallback'
@@ -124,6 +130,7 @@ export interface CheckedOptions
   readonly handOver: HandOver | undefined
   readonly lease: Tenure | undefined
   readonly proxy: LinkOptions['proxy'] | undefined
+  readonly trace: LinkOptions['trace'] | undefined
   readonly logger: Logger | undefined
   readonly onParked: OnParked | undefined
   readonly fallback: Required<FallbackOptions> | undefined
@@ -167,6 +174,7 @@ const KNOWN = [
   'maxPayloadBytes',
   'perMessageDeflate',
   'recordsMax',
+  'trace',
   'lookup',
   'dns',
   'proxy',
@@ -214,6 +222,7 @@ export const checkOptions = (
     clock,
     lookup: checkLookup(options),
     proxy: checkProxy(options.proxy),
+    trace: checkTrace(options.trace),
     transport: options.transport,
     store: checkStore(options.store),
     handOver,
@@ -259,6 +268,12 @@ const checkLookup = ({ lookup, dns }: LinkOptions): Lookup => {
 export const checkProxy = (proxy: unknown): LinkOptions['proxy'] => {
   if (proxy === undefined || proxy === false || (typeof proxy === 'string' && parseProxy(proxy))) return proxy
   throw wrong('proxy', proxy, 'false or the URL of a proxy: http://, https:// or socks5://')
+}
+
+/** Of a link, or of a fleet. Throws HoldfastError `bad-option`. */
+export const checkTrace = (trace: unknown): LinkOptions['trace'] => {
+  if (trace === undefined || trace === false || (typeof trace === 'string' && trace !== '')) return trace
+  throw wrong('trace', trace, 'the name of a file, or false')
 }
 
 const checkHanded = ({ handOver, id }: LinkOptions, adapterName: string): HandOver | undefined => {

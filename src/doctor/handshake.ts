@@ -47,6 +47,7 @@ export const hold = async (
   const beats = new Beats(time, answer)
   const link = connect(beats.listenTo(adapter), {
     id: 'doctor',
+    trace: false,
     clock: time.clock,
     lookup,
     heartbeat: { quietMs: BETWEEN_BEATS_MS },

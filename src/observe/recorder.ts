@@ -2,6 +2,7 @@
  * The one record of what a link did: log, terminal, page, trace and metrics all read it. Plain data without xstate in
  * its types, and without secrets: what comes in here has been scrubbed at the source.
  */
+import type { Observable } from 'rxjs'
 import type { Fault, FaultCode } from '../../machines/fault.ts'
 import type { StateName } from '../../machines/link.ts'
 
@@ -34,6 +35,12 @@ export interface Recording {
   readonly kept: readonly TransitionRecord[]
   /** How many were recorded in all; more than `kept.length` when old ones have been dropped. */
   readonly total: number
+}
+
+/** What has a record: a link. */
+export interface Recorded {
+  readonly recording: Recording
+  readonly transitions$: Observable<TransitionRecord>
 }
 
 export const RECORDS_MAX = 256

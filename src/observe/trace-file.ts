@@ -1,9 +1,20 @@
 /**
  * Writes transitions to a file: whole lines, in batches, by appending. What is written has left the process, so a crash
- * of it loses nothing; a loss of power may tear the last line, and who reads the file is told.
+ * of it loses nothing, and what waits when the process ends by itself is written then; a loss of power may tear the last
+ * line, and who reads the file is told. Several may write to one file, also from several processes.
  */
 import { createHash } from 'node:crypto'
-import { closeSync, fstatSync, ftruncateSync, openSync, readSync, renameSync, writeFile, writeSync } from 'node:fs'
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  renameSync,
+  statSync,
+  writeFile,
+  writeSync,
+} from 'node:fs'
 import { promisify } from 'node:util'
 import { constants, gunzipSync, gzip, gzipSync } from 'node:zlib'
 import type { Subscription } from 'rxjs'
@@ -11,10 +22,9 @@ import { linkMachine } from '../../machines/link.ts'
 import { describe, refuseUnknown } from '../adapter/adapter.ts'
 import { type Clock, realClock, type Timer } from '../clock.ts'
 import { HoldfastError, textOf } from '../error.ts'
-import type { Link } from '../link.ts'
 import { checkNumber } from '../options.ts'
 import { version } from '../version.ts'
-import type { TransitionRecord } from './recorder.ts'
+import type { Recorded, TransitionRecord } from './recorder.ts'
 import type { TraceHeader } from './trace-format.ts'
 
 export interface TraceOptions {
@@ -50,8 +60,6 @@ export class TraceFile {
   readonly #isPacked: boolean
   readonly #follows = new Set<Subscription>()
   #fd: number
-  /** So many bytes of the file are whole lines. */
-  #size = 0
   #waiting: string[] = []
   #waitingBytes = 0
   #lost = 0
@@ -70,10 +78,12 @@ export class TraceFile {
     } catch (error) {
       throw new HoldfastError('store-failed', `The trace cannot be written: ${textOf(error)}`, { cause: error })
     }
+    if (open.size === 0) process.on('exit', endAll)
+    open.add(this)
   }
 
   /** What the link has on record, and all that comes. */
-  follow(link: Link): Subscription {
+  follow(link: Recorded): Subscription {
     for (const record of link.recording.kept) this.add(record)
     const subscription = link.transitions$.subscribe((record) => this.add(record))
     this.#follows.add(subscription)
@@ -100,7 +110,20 @@ export class TraceFile {
     for (const subscription of this.#follows) subscription.unsubscribe()
     this.#clock.clearTimeout(this.#timer)
     await this.#flush()
+    open.delete(this)
+    if (open.size === 0) process.off('exit', endAll)
     closeSync(this.#fd)
+  }
+
+  /** The process ends: nothing that takes its time would be done any more. */
+  endNow(): void {
+    const { text } = this.#takeWaiting()
+    if (text === '') return
+    try {
+      writeSync(this.#fd, this.#isPacked ? gzipSync(text) : Buffer.from(text))
+    } catch {
+      // there is nobody left to be told
+    }
   }
 
   #open(): number {
@@ -111,7 +134,6 @@ export class TraceFile {
     const isTorn = !this.#isPacked && size > 0 && readAt(fd, size - 1, 1).toString() !== '\n'
     const text = Buffer.from(`${isTorn ? '\n' : ''}${JSON.stringify(header(this.#clock))}\n`)
     writeSync(fd, this.#isPacked ? gzipSync(text) : text)
-    this.#size = fstatSync(fd).size
     return fd
   }
 
@@ -121,38 +143,47 @@ export class TraceFile {
     return this.#written
   }
 
-  async #write(): Promise<void> {
-    this.#timer = undefined
-    if (this.#waiting.length === 0 && this.#lost === 0) return
+  #takeWaiting(): { text: string; count: number } {
     const lines = this.#waiting
     const lost = this.#lost
     this.#waiting = []
     this.#waitingBytes = 0
     this.#lost = 0
-    const text = lines.join('') + (lost > 0 ? `${JSON.stringify({ lost })}\n` : '')
+    return {
+      text: lines.join('') + (lost > 0 ? `${JSON.stringify({ lost })}\n` : ''),
+      count: lines.length + lost,
+    }
+  }
+
+  async #write(): Promise<void> {
+    this.#timer = undefined
+    const { text, count } = this.#takeWaiting()
+    if (count === 0) return
+    let size = Number.POSITIVE_INFINITY
     try {
-      if (this.#size > this.#maxBytes) this.#rotate()
-      const data = this.#isPacked ? await pack(text) : Buffer.from(text)
+      const data = this.#isPacked ? await pack(text) : text
+      if (fstatSync(this.#fd).size > this.#maxBytes) this.#rotate()
+      size = fstatSync(this.#fd).size
       await append(this.#fd, data)
-      this.#size += data.length
     } catch (error) {
-      this.#lost += lines.length + lost
-      this.#undo()
+      this.#lost += count
+      this.#undo(size)
       this.#warn(error)
     }
   }
 
   #rotate(): void {
-    renameSync(this.#file, `${this.#file}.1`)
+    // of several who write to the file the first renames it, and the others only go after it
+    if (isOpenAs(this.#fd, this.#file)) renameSync(this.#file, `${this.#file}.1`)
     const old = this.#fd
     this.#fd = this.#open()
     closeSync(old)
   }
 
   /** Takes back the part of a batch that was written before the disk was full. */
-  #undo(): void {
+  #undo(size: number): void {
     try {
-      if (fstatSync(this.#fd).size > this.#size) ftruncateSync(this.#fd, this.#size)
+      if (fstatSync(this.#fd).size > size) ftruncateSync(this.#fd, size)
     } catch {
       // then the reader finds a damaged line
     }
@@ -163,6 +194,19 @@ export class TraceFile {
     this.#hasWarned = true
     process.emitWarning(`The trace ${this.#file} loses lines: ${textOf(error)}`, 'HoldfastWarning')
   }
+}
+
+/** Whether the name still stands for the file that is open. */
+const isOpenAs = (fd: number, file: string): boolean => {
+  const [own, named] = [fstatSync(fd), statSync(file, { throwIfNoEntry: false })]
+  return own.ino === named?.ino && own.dev === named.dev
+}
+
+/** Files that are open: the process is listened to while there is one. */
+const open = new Set<TraceFile>()
+
+const endAll = (): void => {
+  for (const file of open) file.endNow()
 }
 
 const header = (clock: Clock): TraceHeader => ({

@@ -1,13 +1,17 @@
 /** What the docs show runs as it stands there. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, describe, expect, test } from 'vitest'
 import { WebSocketServer } from 'ws'
 import { ecdh, lengthPrefixed, type Sealer } from '../../src/adapter/adapter.ts'
+import { readTraceFile } from '../../src/observe/trace.ts'
 import { type OnebotPeer, privateMessage, startOnebotPeer } from '../../src/testing/onebot-peer.ts'
+import { holdfast } from '../cli/run.ts'
 
 const block = (file: string, name: string): string => {
   const found = new RegExp(`\`\`\`js ${name}\n([\\s\\S]*?)\`\`\``).exec(readFileSync(file, 'utf8'))
@@ -60,6 +64,26 @@ describe.each(['README.md', 'README.zh-CN.md'])('the quick start of %s', (file) 
     await saw('waiting before the next dial')
     await until(() => peer.connections === 1)
   })
+})
+
+test('with the lines of the README its page opens, its terminal looks on, and HOLDFAST_TRACE keeps what happens', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-readme-'))
+  running.push(() => rmSync(folder, { recursive: true }))
+  const [begin, loop] = block('README.md', 'quickstart').split(/(?=^for await)/m)
+  const peer: OnebotPeer = await startOnebotPeer({ token: 'a-token' })
+  running.push(() => void peer.close())
+  const { saw, output } = runModule(`${begin}${block('README.md', 'see-it')}${loop}`, {
+    ONEBOT_URL: peer.url,
+    ONEBOT_TOKEN: 'a-token',
+    HOLDFAST_TRACE: join(folder, 'bot.hf.ndjson'),
+  })
+  await saw('#token=')
+  await saw('qq-main is live')
+  const url = /http:\S+#token=\S+/.exec(output())![0]
+  expect(await (await fetch(url)).text()).toContain('page.js')
+  expect((await holdfast('watch', url, 'qq-main', '--once')).out).toContain('live')
+  const { records } = await readTraceFile(join(folder, 'bot.hf.ndjson'))
+  expect(records.map(({ link, to }) => `${link} ${to}`)).toContain('qq-main live')
 })
 
 describe('the adapter of docs/adapters.md', () => {

@@ -1,5 +1,5 @@
 /** Leases at a real etcd. */
-import { generateKeyPairSync } from 'node:crypto'
+import { generateKeyPairSync, randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
@@ -82,7 +82,7 @@ const title = hasEtcd ? 'a real etcd' : 'a real etcd (left out: there is none he
     shared = await started()
   })
 
-  promisesOf('etcdLeaseStore', async () => etcdLeaseStore({ url: shared.url }))
+  promisesOf('etcdLeaseStore', async (place) => etcdLeaseStore({ url: shared.url, prefix: `${place}/` }))
   outagesOf('etcdLeaseStore in an outage', async () => {
     const server = await started()
     return { server, open: async () => etcdLeaseStore({ url: server.url }) }
@@ -101,52 +101,56 @@ const title = hasEtcd ? 'a real etcd' : 'a real etcd (left out: there is none he
   test('records are under the prefix, holdfast/ unless told', async () => {
     const store = opened({ url: shared.url })
     const other = opened({ url: `${shared.url}/`, prefix: '群/' })
-    const revision = await store.replace('placed', null, 'x', signal)
-    expect((await revisionAt(shared, 'holdfast/placed')).kvs?.[0]?.mod_revision).toBe(String(revision))
-    expect(await other.read('placed', signal)).toBeNull()
-    await other.replace('placed', null, 'y', signal)
-    expect((await revisionAt(shared, '群/placed')).kvs).toHaveLength(1)
+    const placed = randomUUID()
+    const revision = await store.replace(placed, null, 'x', signal)
+    expect((await revisionAt(shared, `holdfast/${placed}`)).kvs?.[0]?.mod_revision).toBe(String(revision))
+    expect(await other.read(placed, signal)).toBeNull()
+    await other.replace(placed, null, 'y', signal)
+    expect((await revisionAt(shared, `群/${placed}`)).kvs).toHaveLength(1)
   })
 
   test('a record that was deleted is none, and is made anew', async () => {
     const store = opened({ url: shared.url })
-    const revision = (await store.replace('erased', null, 'x', signal))!
-    await shared.ask('kv/deleterange', { key: Buffer.from('holdfast/erased').toString('base64') })
-    expect(await store.read('erased', signal)).toBeNull()
-    expect(await store.replace('erased', revision, 'never', signal)).toBeNull()
-    expect(await store.replace('erased', null, 'y', signal)).toBeGreaterThan(revision)
+    const erased = randomUUID()
+    const revision = (await store.replace(erased, null, 'x', signal))!
+    await shared.ask('kv/deleterange', { key: Buffer.from(`holdfast/${erased}`).toString('base64') })
+    expect(await store.read(erased, signal)).toBeNull()
+    expect(await store.replace(erased, revision, 'never', signal)).toBeNull()
+    expect(await store.replace(erased, null, 'y', signal)).toBeGreaterThan(revision)
   })
 
   test('a member that is down, and one that hangs, are passed over, and not asked first again', async () => {
     const [down, hangs] = [`http://127.0.0.1:${await freePort()}`, await started()]
     hangs.freeze()
     const store = opened({ urls: [down, hangs.url, shared.url] })
+    const reached = randomUUID()
     const begun = performance.now()
-    const made = await store.read('reached', signal)
+    const made = await store.read(reached, signal)
     expect(made).toBeNull()
     const first = performance.now() - begun
     expect(first).toBeGreaterThan(1_000)
     expect(first).toBeLessThan(4_500)
-    expect(await store.replace('reached', null, 'x', signal)).toBeGreaterThan(0)
-    expect((await store.read('reached', signal))?.value).toBe('x')
+    expect(await store.replace(reached, null, 'x', signal)).toBeGreaterThan(0)
+    expect((await store.read(reached, signal))?.value).toBe('x')
     expect(performance.now() - begun - first).toBeLessThan(1_000)
     hangs.thaw()
   })
 
   test('a write that certainly went nowhere goes to the next member', async () => {
     const store = opened({ urls: [`http://127.0.0.1:${await freePort()}`, shared.url] })
-    expect(await store.replace('elsewhere', null, 'x', signal)).toBeGreaterThan(0)
+    expect(await store.replace(randomUUID(), null, 'x', signal)).toBeGreaterThan(0)
   })
 
   test('a write whose answer was lost is not made again: that would meet itself and look like a conflict', async () => {
     const deaf = await relay(shared, 'loses answers')
     const store = opened({ urls: [deaf, shared.url] })
-    await expect(store.replace('twice', null, 'x', signal)).rejects.toMatchObject({ code: 'store-failed' })
-    const found = await store.read('twice', signal)
+    const twice = randomUUID()
+    await expect(store.replace(twice, null, 'x', signal)).rejects.toMatchObject({ code: 'store-failed' })
+    const found = await store.read(twice, signal)
     expect(found?.value).toBe('x')
-    expect((await revisionAt(shared, 'holdfast/twice')).kvs?.[0]?.version).toBe('1')
-    expect(await store.replace('twice', null, 'y', signal)).toBeNull()
-    expect(await store.replace('twice', found!.revision, 'y', signal)).toBeGreaterThan(found!.revision)
+    expect((await revisionAt(shared, `holdfast/${twice}`)).kvs?.[0]?.version).toBe('1')
+    expect(await store.replace(twice, null, 'y', signal)).toBeNull()
+    expect(await store.replace(twice, found!.revision, 'y', signal)).toBeGreaterThan(found!.revision)
   })
 
   test.each(['is no etcd', 'answers nonsense'] as const)('who %s is told of, whatever it answers', async (manner) => {
@@ -159,12 +163,13 @@ const title = hasEtcd ? 'a real etcd' : 'a real etcd (left out: there is none he
   test('goes through a proxy, and by TLS with a certificate authority of its own', async () => {
     const proxy = await httpProxy()
     const store = opened({ url: shared.url, proxy: `http://127.0.0.1:${proxy.port}` })
-    expect(await store.replace('by proxy', null, 'x', signal)).toBeGreaterThan(0)
+    const byProxy = randomUUID()
+    expect(await store.replace(byProxy, null, 'x', signal)).toBeGreaterThan(0)
     expect(proxy.asked.length).toBeGreaterThan(0)
     const secured = await relay(shared, 'secured')
-    await expect(opened({ url: secured }).read('by proxy', signal)).rejects.toMatchObject({ code: 'store-failed' })
+    await expect(opened({ url: secured }).read(byProxy, signal)).rejects.toMatchObject({ code: 'store-failed' })
     const trusting = opened({ url: secured, tls: { ca: pem('localhost') } })
-    expect((await trusting.read('by proxy', signal))?.value).toBe('x')
+    expect((await trusting.read(byProxy, signal))?.value).toBe('x')
   })
 
   describe('with users', () => {
@@ -259,7 +264,7 @@ const title = hasEtcd ? 'a real etcd' : 'a real etcd (left out: there is none he
 
     test('a user is of no harm where none is asked for', async () => {
       const store = opened({ url: shared.url, username: 'root', password })
-      expect(await store.replace('harmless', null, 'x', signal)).toBeGreaterThan(0)
+      expect(await store.replace(randomUUID(), null, 'x', signal)).toBeGreaterThan(0)
     })
   })
 })

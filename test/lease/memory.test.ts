@@ -1,9 +1,13 @@
-import { memoryLeaseStore } from '../../src/lease/store.ts'
+import { type LeaseStore, memoryLeaseStore } from '../../src/lease/store.ts'
 import { promisesOf } from './store-contract.ts'
 
-const store = memoryLeaseStore()
+const stores = new Map<string, LeaseStore>()
 promisesOf(
   'memoryLeaseStore',
-  async () => store,
+  async (place) => {
+    const store = stores.get(place) ?? memoryLeaseStore()
+    stores.set(place, store)
+    return store
+  },
   async () => undefined,
 )

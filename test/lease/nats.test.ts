@@ -1,4 +1,5 @@
 /** Leases at a real NATS server. */
+import { randomUUID } from 'node:crypto'
 import { Kvm } from '@nats-io/kv'
 import { connect } from '@nats-io/transport-node'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -31,7 +32,7 @@ const title = hasNats ? 'a real NATS server' : 'a real NATS server (left out: th
     shared = await started()
   })
 
-  promisesOf('natsLeaseStore', async () => natsLeaseStore(await connected(shared)))
+  promisesOf('natsLeaseStore', async (bucket) => natsLeaseStore(await connected(shared), { bucket }))
   outagesOf('natsLeaseStore in an outage', async () => {
     const server = await started()
     return { server, open: async () => natsLeaseStore(await connected(server)) }
@@ -69,7 +70,8 @@ const title = hasNats ? 'a real NATS server' : 'a real NATS server (left out: th
   })
 
   test.each(['delete', 'purge'] as const)('a record after a %s is none, and is made anew', async (how) => {
-    const [store, bucket] = [await holdfastOf(shared, { bucket: 'erased' }), await bucketOf(shared, 'erased')]
+    const name = randomUUID()
+    const [store, bucket] = [await holdfastOf(shared, { bucket: name }), await bucketOf(shared, name)]
     const revision = (await store.replace(how, null, 'x', signal))!
     await bucket[how](how)
     expect(await store.read(how, signal)).toBeNull()

@@ -1,10 +1,12 @@
 /** What every lease store promises, asked of all of them. */
+import { randomUUID } from 'node:crypto'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { HoldfastError } from '../../src/error.ts'
 import type { LeaseStore } from '../../src/lease/store.ts'
 import type { RealProcess } from '../peers/processes.ts'
 
-/** Another process's store of the same records. */
+/** Another process's store of the records that are in that place, a bucket or a prefix. */
+export type ConnectStore = (place: string) => Promise<LeaseStore>
 export type OpenStore = () => Promise<LeaseStore>
 
 const signal = () => new AbortController().signal
@@ -13,15 +15,21 @@ const WITHIN = { timeout: 10_000 }
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
 
 /** `hintsArrive`: what has been written is told of by then, or not at all. */
-export const promisesOf = (name: string, connect: OpenStore, hintsArrive = () => pause(50)): void => {
+export const promisesOf = (name: string, connect: ConnectStore, hintsArrive = () => pause(50)): void => {
   const opened: LeaseStore[] = []
   afterAll(async () => {
     for (const store of opened) await store.close()
   })
-  const open: OpenStore = async () => {
-    const store = await connect()
+  const openAt = async (place: string) => {
+    const store = await connect(place)
     opened.push(store)
     return store
+  }
+  // each attempt of each test has a place of its own
+  const open = () => openAt(randomUUID())
+  const openTwo = async () => {
+    const place = randomUUID()
+    return [await openAt(place), await openAt(place)] as const
   }
   const read = (store: LeaseStore, key: string) => store.read(key, signal())
   const replace = (store: LeaseStore, key: string, expected: number | null, value: string) =>
@@ -33,7 +41,7 @@ export const promisesOf = (name: string, connect: OpenStore, hintsArrive = () =>
     })
 
     test('a record is made once', async () => {
-      const [one, other] = [await open(), await open()]
+      const [one, other] = await openTwo()
       const revision = await replace(one, 'made', null, 'mine')
       expect(revision).toBeGreaterThan(0)
       expect(await replace(other, 'made', null, 'mine too')).toBeNull()
@@ -91,8 +99,8 @@ export const promisesOf = (name: string, connect: OpenStore, hintsArrive = () =>
     })
 
     test('of two who write at once exactly one wins, 500 times', async () => {
-      const writers = [await open(), await open()]
-      let revision = (await replace(writers[0]!, 'raced', null, 'begun'))!
+      const writers = await openTwo()
+      let revision = (await replace(writers[0], 'raced', null, 'begun'))!
       const wins = [0, 0]
       for (let round = 0; round < 500; round++) {
         const order = round % 2 === 0 ? [0, 1] : [1, 0]
@@ -109,7 +117,7 @@ export const promisesOf = (name: string, connect: OpenStore, hintsArrive = () =>
     })
 
     test('of two who make a record at once exactly one wins', async () => {
-      const writers = [await open(), await open()]
+      const writers = await openTwo()
       for (let round = 0; round < 50; round++) {
         const results = await Promise.all(writers.map((store) => replace(store, `new-${round}`, null, 'x')))
         expect(results.filter((result) => result !== null)).toHaveLength(1)
@@ -117,7 +125,7 @@ export const promisesOf = (name: string, connect: OpenStore, hintsArrive = () =>
     })
 
     test('a write whose answer is lost either counts or does not, and never counts late', async () => {
-      const [one, other] = [await open(), await open()]
+      const [one, other] = await openTwo()
       for (let round = 0; round < 30; round++) {
         const key = `lost-${round}`
         const revision = await replace(one, key, null, 'begun')
@@ -143,7 +151,7 @@ export const promisesOf = (name: string, connect: OpenStore, hintsArrive = () =>
     })
 
     test('who watches a record gets a hint when another has written', async () => {
-      const [one, other] = [await open(), await open()]
+      const [one, other] = await openTwo()
       let revision = (await replace(other, 'watched 的', null, '0'))!
       let hints = 0
       const watching = one.watch('watched 的').subscribe(() => hints++)
@@ -167,7 +175,7 @@ export const promisesOf = (name: string, connect: OpenStore, hintsArrive = () =>
     })
 
     test('several watch, of the same record and of others', async () => {
-      const [one, other] = [await open(), await open()]
+      const [one, other] = await openTwo()
       const hints: Record<string, number> = { a: 0, b: 0, c: 0 }
       const count = (name: string) => () => void hints[name]!++
       const watching = [one.watch('w-1').subscribe(count('a')), one.watch('w-1').subscribe(count('b'))]

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { inspect as printed } from 'node:util'
 import { gunzipSync } from 'node:zlib'
 import { merge } from 'rxjs'
-import { afterAll, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import { onebot } from '../../src/adapter/onebot.ts'
 import { doctor } from '../../src/cli/doctor.ts'
 import { hold } from '../../src/cli/hold.ts'
@@ -23,8 +23,11 @@ import { traceTo } from '../../src/observe/trace.ts'
 import { canaries, formsOf, type Parrot, startParrot } from './canaries.ts'
 import { connectClient } from './viewer-client.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'holdfast-canaries-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+let folder: string
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'holdfast-canaries-'))
+})
+afterEach(() => rmSync(folder, { recursive: true }))
 
 /** A stream that keeps what is written. */
 const paper = () => {

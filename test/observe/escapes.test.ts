@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import { replay } from '../../src/cli/replay.ts'
 import { draw, top } from '../../src/cli/top.ts'
 import { Picture } from '../../src/cli/view.ts'
@@ -12,8 +12,11 @@ import { inspect } from '../../src/observe/inspect/index.ts'
 import { openTrace } from '../../src/observe/trace-file.ts'
 import { FakeLink } from './fake-link.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'holdfast-secrets-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+let folder: string
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'holdfast-secrets-'))
+})
+afterEach(() => rmSync(folder, { recursive: true }))
 
 /** A stream that keeps what is written. */
 const paper = () => {

@@ -6,15 +6,19 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { readTraceFile } from '../../src/observe/trace.ts'
 import { seededRandom } from '../../src/testing/heap-clock.ts'
 import { runnable } from '../lab/bundle.ts'
 
 const seed = Number(process.env.HF_SEED ?? 20_261_121)
 const KILLS = Number(process.env.HF_RUNS ?? 10)
-const folder = mkdtempSync(join(tmpdir(), 'holdfast-killed-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+
+let folder: string
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'holdfast-killed-'))
+})
+afterEach(() => rmSync(folder, { recursive: true }))
 
 let module = ''
 beforeAll(async () => {
