@@ -1,4 +1,4 @@
-/** What the lab's faults are called on their buttons, and what each of them does. */
+/** What the lab's faults are called on their buttons, what each of them does, and why an order was refused. */
 import { language } from './words.ts'
 
 type Told = readonly [en: string, zh: string]
@@ -64,3 +64,16 @@ const told = (fault: string, what: 'name' | 'does'): string | undefined =>
 /** A peer of somebody's own has faults that only they know: those keep their names. */
 export const faultWord = (fault: string): string => told(fault, 'name') ?? fault
 export const faultDoes = (fault: string): string => told(fault, 'does') ?? ''
+
+/** The process refuses in English, in these words (src/observe/inspect/obey.ts and src/cli/lab). */
+const refusals: Record<string, string> = {
+  'This inspector only watches.': '此检查器只供查看。',
+  'There is no such fault.': '没有这种故障。',
+  'There is no such link any more.': '该连接已不存在。',
+  'The link must be live first: wait, or resume it.': '连接须先在线：请等待，或将其恢复。',
+  'One fault at a time.': '一次只能制造一个故障。',
+  'The link did not get there in time.': '连接未能及时到达预期状态。',
+}
+
+export const refusalWord = (error: string): string =>
+  language.value === 'zh' && Object.hasOwn(refusals, error) ? refusals[error]! : error

@@ -1,5 +1,5 @@
 /** Breaks the lab's own peer on order, and shows what became of orders. */
-import { faultDoes, faultWord } from './fault-words.ts'
+import { faultDoes, faultWord, refusalWord } from './fault-words.ts'
 import { answers, canOrder, choose, fleet, orders, replaying, version } from './store.ts'
 import { fill, word } from './words.ts'
 
@@ -46,7 +46,7 @@ export const Faults = () => {
       <ul id="answers" aria-live="polite">
         {answers.value.map(({ n, what, error }) => (
           <li key={n} class={error ? 'wrong' : ''}>
-            {what}: {error === undefined ? word('underWay') : error === null ? word('answered') : error}
+            {what}: {error === undefined ? word('underWay') : error === null ? word('answered') : refusalWord(error)}
           </li>
         ))}
       </ul>

@@ -133,6 +133,13 @@ test('HF-H4 every file of src has a layer and imports only from its own or the l
   expect(ourImports.filter(({ from, to }) => depth(to) > depth(from))).toEqual([])
 })
 
+test('HF-H4 the layers in docs/design.md are these, in this order', () => {
+  const listed = /\n\n( {4}[\s\S]+?)\n\n## Decisions/.exec(read('docs/design.md'))![1]!
+  const named = listed.split('\n').map((line) => line.trim().split(' ', 1)[0]!)
+  expect(named.length).toBeGreaterThan(30)
+  expect(named).toEqual(layers.filter((layer) => named.includes(layer)))
+})
+
 test('HF-H5 an adapter owns no socket, and what carries its frames does not know which adapter it serves', () => {
   const adapters = sourcesUnder('src/adapter')
   const sockets = /^(node:)?(net|tls|http|https|http2|dgram|dns)$|^(ws|undici)$/

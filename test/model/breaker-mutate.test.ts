@@ -4,7 +4,8 @@ import { assign } from 'xstate'
 import { type BreakerContext, breakerDeadlines, breakerMachine, WINDOW_MAX } from '../../machines/breaker.ts'
 import { backoffDelay, curveOf, nothingSpent, spend } from '../../machines/delay.ts'
 import { roughBreakerModel } from './breaker-model.ts'
-import { firstBroken } from './breaker-rules.ts'
+import { breakerRules } from './breaker-rules.ts'
+import { firstBroken } from './judge.ts'
 import { chartMutants, implementationMutants, judgeMutants, type Mutant, replaced } from './mutate.ts'
 
 const vocabulary = {
@@ -56,7 +57,9 @@ test('HF-B20 every mutant of the breaker breaks a rule, but for the listed equiv
     ...implementationMutants(breakerMachine),
     ...breakerMutants,
   ]
-  const judged = judgeMutants(breakerMachine, mutants, equivalent, (machine) => firstBroken(roughBreakerModel(machine)))
+  const judged = judgeMutants(breakerMachine, mutants, equivalent, (machine) =>
+    firstBroken(breakerRules, [roughBreakerModel(machine)]),
+  )
   expect(judged).toEqual({ itself: null, surviving: [], mistaken: [] })
   expect(Object.keys(equivalent).length).toBeLessThanOrEqual(EQUIVALENT_MAX)
 })

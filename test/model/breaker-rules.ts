@@ -5,7 +5,18 @@ import { curveOf, deadlines, nothingSpent, type Spent, spend, TIMER_MAX_MS } fro
 import type { Fault } from '../../machines/fault.ts'
 import { heapClock } from '../../src/testing/heap-clock.ts'
 import { type BreakerName, breakerName, breakerNames, contextIn, input, lost } from './breaker-model.ts'
-import { fact, type Happening, judgeOf, label, leafOf, malformedFaults, type Rule } from './judge.ts'
+import {
+  type Bounds,
+  fact,
+  type Happening,
+  judgeOf,
+  label,
+  leafOf,
+  malformedFaults,
+  type Rule,
+  waitOf,
+  waitsAreBounded,
+} from './judge.ts'
 import { type Model, runningIn, samples } from './link-model.ts'
 import { type Edge, endingOf, nodesOf, reaching, type Snapshot, traps } from './walk.ts'
 
@@ -167,7 +178,7 @@ const spendsByRule: Rule = (model) => [
 
 /** The least and the most of each wait, by the promise that hangs on it. */
 const dialMs = deadlines.resolveDeadline + deadlines.connectDeadline + deadlines.handshakeDeadline
-const bounds: Record<string, readonly [number, number]> = {
+const bounds: Bounds = {
   // A scout is not forgotten before its dial has come to an end by itself.
   probeDeadline: [dialMs, 2 * dialMs],
   rampDeadline: [dialMs, 2 * dialMs],
@@ -175,26 +186,6 @@ const bounds: Record<string, readonly [number, number]> = {
   // From the unluckiest first draw to the longest that a peer may ask for, plus 10 %.
   scoutDelay: [187, 4_320_000],
 }
-
-type DelayOf = (args: { context: BreakerContext }) => number
-
-const waitOf = (model: Model, name: string, context: BreakerContext): number => {
-  const delay = model.machine.implementations.delays[name] as number | DelayOf
-  return typeof delay === 'function' ? delay({ context }) : delay
-}
-
-const waitsAreBounded: Rule = (model) =>
-  statesOf(model).flatMap(({ key, snapshot }) =>
-    (snapshot._nodes as AnyStateNode[])
-      .flatMap(({ after }) => after.map(({ delay }) => String(delay)))
-      .flatMap((name) => {
-        const ms = waitOf(model, name, contextIn(snapshot))
-        const [least, most] = bounds[name] ?? [Number.NaN, Number.NaN]
-        const asked = name === 'scoutDelay' ? (contextIn(snapshot).fault?.retryAfterMs ?? 0) : 0
-        const fits = Number.isInteger(ms) && ms >= Math.max(least, asked) && ms <= Math.min(most, TIMER_MAX_MS)
-        return fits ? [] : [`${key} waits ${ms} ms for ${name}`]
-      }),
-  )
 
 const hears: Record<BreakerName, readonly string[]> = {
   closed: ['endpoint.lost', 'queue.filled'],
@@ -296,7 +287,7 @@ export const breakerRules = {
   'HF-B6': answerRamps,
   'HF-B7': windowMoves,
   'HF-B8': spendsByRule,
-  'HF-B9': waitsAreBounded,
+  'HF-B9': waitsAreBounded(bounds, { delay: 'scoutDelay' }),
   'HF-B10': unexpectedIsInert(hears),
   'HF-B11': malformedIsSurvived,
   'HF-B12': nothingIsDead,
@@ -308,12 +299,3 @@ export const breakerRules = {
 } satisfies Record<string, Rule>
 
 export type BreakerRule = keyof typeof breakerRules
-
-/** The number of the first rule that the machine breaks, with one example, or null. */
-export const firstBroken = (model: Model): string | null => {
-  for (const [number, rule] of Object.entries(breakerRules)) {
-    const [violation] = rule(model)
-    if (violation !== undefined) return `${number}: ${violation}`
-  }
-  return null
-}

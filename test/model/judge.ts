@@ -1,5 +1,6 @@
 /** What the rules are made of: a rule looks at a model and says what is wrong with it. */
 import type { AnyStateNode, EventObject } from 'xstate'
+import { TIMER_MAX_MS } from '../../machines/delay.ts'
 import type { Fault, FaultCode } from '../../machines/fault.ts'
 import { type LinkContext, type StateName, stateName } from '../../machines/link.ts'
 import type { Model } from './link-model.ts'
@@ -83,6 +84,58 @@ export const judgeOf = <Name extends string, Context>(nameOfValue: (value: unkno
   }
 
   return { nameOf, statesOf, happen, whenIn, leadsTo, unexpectedIsInert }
+}
+
+/** The names of the waits that run in a state. */
+export const delaysOf = ({ snapshot }: State): string[] =>
+  (snapshot._nodes as AnyStateNode[]).flatMap(({ after }) => after.map(({ delay }) => String(delay)))
+
+/** How long the machine waits with this context, in milliseconds. */
+export const waitOf = (model: Model, name: string, context: unknown): number => {
+  const delay = model.machine.implementations.delays[name] as number | ((args: { context: unknown }) => number)
+  return typeof delay === 'function' ? delay({ context }) : delay
+}
+
+/** The least and the most of each wait, by its name. */
+export type Bounds = Readonly<Record<string, readonly [leastMs: number, mostMs: number]>>
+
+export interface Asked {
+  /** The wait that is as long as the peer asks for, at least. */
+  readonly delay: string
+  /** If nobody asks it is no longer than this. */
+  readonly elseMaxMs?: number
+}
+
+/** Every wait is within its bounds, in every state, and with each of the changes to its context. */
+export const waitsAreBounded =
+  (bounds: Bounds, asked?: Asked, changes: readonly object[] = [{}]): Rule =>
+  (model) =>
+    [...model.graph.states.values()].flatMap((state) =>
+      delaysOf(state).flatMap((name) =>
+        changes.flatMap((change) => {
+          const context = { ...state.snapshot.context, ...change } as { fault?: Fault | null }
+          const askedMs = name === asked?.delay ? context.fault?.retryAfterMs : undefined
+          const [leastMs, mostMs] = bounds[name] ?? [Number.NaN, Number.NaN]
+          const elseMaxMs = name === asked?.delay && askedMs === undefined ? asked.elseMaxMs : undefined
+          const ms = waitOf(model, name, context)
+          const fits = ms >= Math.max(leastMs, askedMs ?? 0) && ms <= Math.min(elseMaxMs ?? mostMs, TIMER_MAX_MS)
+          return Number.isInteger(ms) && fits ? [] : [`${state.key} waits ${ms} ms for ${name}`]
+        }),
+      ),
+    )
+
+/**
+ * The number of the first rule that one of the models breaks, with one example, or null. Rules are pure, so their order is
+ * free.
+ */
+export const firstBroken = (rules: Readonly<Record<string, Rule>>, models: Iterable<Model>): string | null => {
+  for (const model of models) {
+    for (const [number, rule] of Object.entries(rules)) {
+      const [violation] = rule(model)
+      if (violation !== undefined) return `${number}: ${violation}`
+    }
+  }
+  return null
 }
 
 /** Adapters may be written in plain JavaScript, so a fault may be anything. */

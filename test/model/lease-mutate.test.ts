@@ -3,8 +3,9 @@ import { expect, test } from 'vitest'
 import { assign } from 'xstate'
 import { backoffDelay, nothingSpent } from '../../machines/delay.ts'
 import { asideDelay, type LeaseContext, leaseMachine, leaseTimes, storeDelay } from '../../machines/lease.ts'
+import { firstBroken } from './judge.ts'
 import { roughLeaseModel } from './lease-model.ts'
-import { firstBroken } from './lease-rules.ts'
+import { leaseRules } from './lease-rules.ts'
 import { chartMutants, implementationMutants, judgeMutants, type Mutant, replaced } from './mutate.ts'
 
 const vocabulary = {
@@ -78,7 +79,9 @@ test('HF-T23 every mutant of the lease breaks a rule, but for the listed equival
     ...implementationMutants(leaseMachine),
     ...leaseMutants,
   ]
-  const judged = judgeMutants(leaseMachine, mutants, equivalent, (machine) => firstBroken(roughLeaseModel(machine)))
+  const judged = judgeMutants(leaseMachine, mutants, equivalent, (machine) =>
+    firstBroken(leaseRules, [roughLeaseModel(machine)]),
+  )
   expect(judged).toEqual({ itself: null, surviving: [], mistaken: [] })
   expect(Object.keys(equivalent).length).toBeLessThanOrEqual(EQUIVALENT_MAX)
   expect(anew.length).toBeGreaterThan(0)

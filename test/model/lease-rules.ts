@@ -1,5 +1,5 @@
 /** The numbered rules of a lease that no run may break. What they mean: docs/rules.md. */
-import { type AnyActorRef, type AnyStateNode, createActor, type EventObject } from 'xstate'
+import { type AnyActorRef, createActor, type EventObject } from 'xstate'
 import { SPENT_MAX, TIMER_MAX_MS } from '../../machines/delay.ts'
 import type { FaultCode } from '../../machines/fault.ts'
 import {
@@ -11,7 +11,19 @@ import {
   leaseTimes,
 } from '../../machines/lease.ts'
 import { heapClock } from '../../src/testing/heap-clock.ts'
-import { fact, type Happening, judgeOf, label, leafOf, malformedFaults, type Rule } from './judge.ts'
+import {
+  type Bounds,
+  delaysOf,
+  fact,
+  type Happening,
+  judgeOf,
+  label,
+  leafOf,
+  malformedFaults,
+  type Rule,
+  waitOf,
+  waitsAreBounded,
+} from './judge.ts'
 import { contextIn, input } from './lease-model.ts'
 import { type Model, runningIn, samples } from './link-model.ts'
 import { type Edge, endingOf, nodesOf, reaching, type State, traps } from './walk.ts'
@@ -52,9 +64,6 @@ const timeouts: Partial<Record<LeaseState, readonly [delay: string, verdict: Ver
   backoff: ['storeDelay', leadsTo('looking', keepsAll)],
   aside: ['asideDelay', leadsTo('looking', keepsAll)],
 }
-
-const delaysOf = (state: State): string[] =>
-  (state.snapshot._nodes as AnyStateNode[]).flatMap(({ after }) => after.map(({ delay }) => String(delay)))
 
 const timeIn = (state: State, delay: string): EventObject => fact(`xstate.after.${delay}.${leafOf(state.snapshot).id}`)
 
@@ -140,13 +149,6 @@ const ownedByGrant: Rule = (model) => {
       .map((edge) => `${told(edge)} owns the link`),
     ...whenIn(model, ['claiming'], [fact('lease.granted')], leadsTo('serving', isClean)),
   ]
-}
-
-type DelayOf = (args: { context: LeaseContext }) => number
-
-const waitOf = (model: Model, name: string, context: LeaseContext): number => {
-  const delay = model.machine.implementations.delays[name] as number | DelayOf
-  return typeof delay === 'function' ? delay({ context }) : delay
 }
 
 /** Told in real transitions: that a deadline is begun anew is all that an arrow back to its own state does. */
@@ -235,7 +237,7 @@ const storeFailuresBackOff: Rule = (model) => [
 ]
 
 /** The least and the most of each wait, by the promise that hangs on it. */
-const bounds: Readonly<Record<string, readonly [least: number, most: number]>> = {
+const bounds: Bounds = {
   // a store in three places has to elect a leader now and then
   lookDeadline: [2_000, 10_000],
   // what is granted at the last moment is still of use
@@ -247,18 +249,7 @@ const bounds: Readonly<Record<string, readonly [least: number, most: number]>> =
   storeDelay: [750, 12_000],
   asideDelay: [10_000, 130_000],
 }
-
-const waitsAreBounded: Rule = (model) =>
-  statesOf(model).flatMap((state) =>
-    delaysOf(state).flatMap((name) =>
-      [{}, { failed: SPENT_MAX }].flatMap((more) => {
-        const ms = waitOf(model, name, { ...contextIn(state.snapshot), ...more })
-        const [least, most] = bounds[name] ?? [Number.NaN, Number.NaN]
-        const fits = Number.isInteger(ms) && ms >= least && ms <= most
-        return fits ? [] : [`${state.key} waits ${ms} ms for ${name}`]
-      }),
-    ),
-  )
+const boundedWaits = waitsAreBounded(bounds, undefined, [{}, { failed: SPENT_MAX }])
 
 const worked = { backoff: 'storeDelay', aside: 'asideDelay' } as const satisfies Partial<Record<LeaseState, Delay>>
 const crowd = Array.from({ length: 20 }, (_, i) => `bot-${i}`)
@@ -433,7 +424,7 @@ const nothingIsDead: Rule = ({ machine, graph }) => {
 export const leaseRules = {
   'HF-T1': timeoutsLead,
   // before the rules that are told in running time: a timer for NaN milliseconds never ends
-  'HF-T2': (model) => [...waitsAreBounded(model), ...waitsGrowAndSpread(model)],
+  'HF-T2': (model) => [...boundedWaits(model), ...waitsGrowAndSpread(model)],
   'HF-T3': linkLasts,
   'HF-T4': ownedByGrant,
   'HF-T5': fenceIsRenewed,
@@ -454,12 +445,3 @@ export const leaseRules = {
 } satisfies Record<string, Rule>
 
 export type LeaseRule = keyof typeof leaseRules
-
-/** The number of the first rule that the machine breaks, with one example, or null. */
-export const firstBroken = (model: Model): string | null => {
-  for (const [number, rule] of Object.entries(leaseRules)) {
-    const [violation] = rule(model)
-    if (violation !== undefined) return `${number}: ${violation}`
-  }
-  return null
-}

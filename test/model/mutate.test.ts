@@ -12,9 +12,10 @@ import {
   spend,
 } from '../../machines/delay.ts'
 import { type LinkContext, linkMachine } from '../../machines/link.ts'
+import { firstBroken } from './judge.ts'
 import { roughLinkModel } from './link-model.ts'
 import { chartMutants, implementationMutants, judgeMutants, type Mutant, replaced } from './mutate.ts'
-import { firstBroken } from './rules.ts'
+import { linkRules } from './rules.ts'
 
 const vocabulary = {
   targets: [
@@ -69,7 +70,9 @@ const EQUIVALENT_MAX = 8
 
 test('HF-M3 every mutant of the link breaks a rule, but for the listed equivalents', { timeout: 120_000 }, () => {
   const mutants = [...chartMutants(linkMachine, vocabulary), ...implementationMutants(linkMachine), ...linkMutants]
-  const judged = judgeMutants(linkMachine, mutants, equivalent, (machine) => firstBroken(roughLinkModel(machine)))
+  const judged = judgeMutants(linkMachine, mutants, equivalent, (machine) =>
+    firstBroken(linkRules, [roughLinkModel(machine)]),
+  )
   expect(judged).toEqual({ itself: null, surviving: [], mistaken: [] })
   expect(Object.keys(equivalent).length).toBeLessThanOrEqual(EQUIVALENT_MAX)
 })

@@ -1,17 +1,19 @@
 /** The numbered rules of a link that no run may break: safety (HF-S), liveness (HF-L), and the responses (HF-R). */
-import type { AnyStateNode, EventObject } from 'xstate'
-import {
-  attemptOf,
-  curveOf,
-  type Deadline,
-  nothingSpent,
-  type Spent,
-  spend,
-  TIMER_MAX_MS,
-} from '../../machines/delay.ts'
+import type { EventObject } from 'xstate'
+import { attemptOf, curveOf, type Deadline, nothingSpent, type Spent, spend } from '../../machines/delay.ts'
 import type { Fault } from '../../machines/fault.ts'
-import { type LinkContext, type StateName, stateName, stateNames } from '../../machines/link.ts'
-import { happen, label, leafOf, malformedFaults, type Rule, statesOf, unexpectedIsInert } from './judge.ts'
+import { type StateName, stateName, stateNames } from '../../machines/link.ts'
+import {
+  happen,
+  label,
+  leafOf,
+  malformedFaults,
+  type Rule,
+  statesOf,
+  unexpectedIsInert,
+  waitOf,
+  waitsAreBounded,
+} from './judge.ts'
 import { contextOf, faultBearing, kindIn, type Model, nameOf, runningIn } from './link-model.ts'
 import { inSession, responseRules } from './responses.ts'
 import { type Edge, nodesOf, reaching, type State, traps } from './walk.ts'
@@ -128,26 +130,6 @@ const bounds: Record<Deadline | 'backoffDelay', readonly [number, number]> = {
   // From the unluckiest first draw to the longest that a peer may ask for, plus 10 %.
   backoffDelay: [187, 4_320_000],
 }
-
-type DelayOf = (args: { context: LinkContext }) => number
-
-const waitOf = (model: Model, name: string, context: LinkContext): number => {
-  const delay = model.machine.implementations.delays[name] as number | DelayOf
-  return typeof delay === 'function' ? delay({ context }) : delay
-}
-
-const waitsAreBounded: Rule = (model) =>
-  statesOf(model).flatMap(({ key, snapshot }) =>
-    (snapshot._nodes as AnyStateNode[])
-      .flatMap(({ after }) => after.map(({ delay }) => String(delay)))
-      .flatMap((name) => {
-        const ms = waitOf(model, name, contextOf(snapshot))
-        const [least, most] = bounds[name as Deadline] ?? [Number.NaN, Number.NaN]
-        const asked = name === 'backoffDelay' ? (contextOf(snapshot).fault?.retryAfterMs ?? 0) : 0
-        const fits = Number.isInteger(ms) && ms >= Math.max(least, asked) && ms <= Math.min(most, TIMER_MAX_MS)
-        return fits ? [] : [`${key} waits ${ms} ms for ${name}`]
-      }),
-  )
 
 const crowd = Array.from({ length: 20 }, (_, i) => `link-${i}`)
 
@@ -275,7 +257,7 @@ export const linkRules = {
   'HF-S8': (model) => [...spendsByRule(model), ...spendingGrows(model)],
   'HF-S9': dialsOnlyAfterWaiting,
   'HF-S10': unexpectedIsInert(hears),
-  'HF-S12': waitsAreBounded,
+  'HF-S12': waitsAreBounded(bounds, { delay: 'backoffDelay' }),
   'HF-S13': liveByProof,
   'HF-S14': nothingIsDead,
   'HF-S15': saysWhy,
@@ -289,12 +271,3 @@ export const linkRules = {
 } satisfies Record<string, Rule>
 
 export type RuleNumber = keyof typeof linkRules
-
-/** The number of the first rule that the machine breaks, with one example, or null. Rules are pure, so the order is free. */
-export const firstBroken = (model: Model): string | null => {
-  for (const [number, rule] of Object.entries(linkRules)) {
-    const [violation] = rule(model)
-    if (violation !== undefined) return `${number}: ${violation}`
-  }
-  return null
-}

@@ -3,9 +3,10 @@ import { expect, test } from 'vitest'
 import { type AnyStateMachine, assign } from 'xstate'
 import { backoffDelay, nothingSpent } from '../../machines/delay.ts'
 import { type ServiceContext, serviceDeadlines, serviceMachine, startDelay } from '../../machines/service.ts'
+import { firstBroken } from './judge.ts'
 import { chartMutants, implementationMutants, judgeMutants, type Mutant, replaced } from './mutate.ts'
 import { policies, roughServiceModel } from './service-model.ts'
-import { firstBroken } from './service-rules.ts'
+import { serviceRules } from './service-rules.ts'
 
 const vocabulary = {
   targets: [
@@ -74,7 +75,9 @@ test('HF-V20 every mutant of the service breaks a rule, but for the listed equiv
     ...implementationMutants(serviceMachine),
     ...serviceMutants,
   ]
-  const judged = judgeMutants(serviceMachine, mutants, equivalent, (machine) => firstBroken(modelsOf(machine)))
+  const judged = judgeMutants(serviceMachine, mutants, equivalent, (machine) =>
+    firstBroken(serviceRules, modelsOf(machine)),
+  )
   expect(judged).toEqual({ itself: null, surviving: [], mistaken: [] })
   expect(Object.keys(equivalent).length).toBeLessThanOrEqual(EQUIVALENT_MAX)
 })

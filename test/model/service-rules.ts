@@ -1,6 +1,6 @@
 /** The numbered rules of a service that no run may break. What they mean: docs/rules.md. */
 import type { AnyActorRef, AnyStateNode } from 'xstate'
-import { deadlines, TIMER_MAX_MS } from '../../machines/delay.ts'
+import { deadlines } from '../../machines/delay.ts'
 import type { Fault } from '../../machines/fault.ts'
 import {
   RETRIES_MAX,
@@ -10,7 +10,18 @@ import {
   serviceState,
   serviceStateNames,
 } from '../../machines/service.ts'
-import { fact, type Happening, judgeOf, label, leafOf, malformedFaults, type Rule } from './judge.ts'
+import {
+  type Bounds,
+  fact,
+  type Happening,
+  judgeOf,
+  label,
+  leafOf,
+  malformedFaults,
+  type Rule,
+  waitOf,
+  waitsAreBounded,
+} from './judge.ts'
 import { type Model, runningIn, samples } from './link-model.ts'
 import { contextIn, faultBearing, inputFor, policyOf } from './service-model.ts'
 import { type Edge, endingOf, nodesOf, reaching, type State, traps } from './walk.ts'
@@ -244,7 +255,7 @@ const countsByRule: Rule = (model) => [
 ]
 
 /** The least and the most of each wait, by the promise that hangs on it. */
-const bounds: Record<string, readonly [number, number]> = {
+const bounds: Bounds = {
   // a start may have to dial, as a link does
   startDeadline: [deadlines.resolveDeadline + deadlines.handshakeDeadline, 60_000],
   stopDeadline: [deadlines.closeDeadline, 10_000],
@@ -253,29 +264,7 @@ const bounds: Record<string, readonly [number, number]> = {
   startDelay: [187, 4_320_000],
 }
 
-/** What nobody asked for is no longer than this. */
-const OWN_DELAY_MAX_MS = 32_000
-
-type DelayOf = (args: { context: ServiceContext }) => number
-
-const waitOf = (model: Model, name: string, context: ServiceContext): number => {
-  const delay = model.machine.implementations.delays[name] as number | DelayOf
-  return typeof delay === 'function' ? delay({ context }) : delay
-}
-
-const waitsAreBounded: Rule = (model) =>
-  statesOf(model).flatMap(({ key, snapshot }) =>
-    (snapshot._nodes as AnyStateNode[])
-      .flatMap(({ after }) => after.map(({ delay }) => String(delay)))
-      .flatMap((name) => {
-        const ms = waitOf(model, name, contextIn(snapshot))
-        const [least, most] = bounds[name] ?? [Number.NaN, Number.NaN]
-        const asked = name === 'startDelay' ? contextIn(snapshot).fault?.retryAfterMs : undefined
-        const cap = name === 'startDelay' && asked === undefined ? OWN_DELAY_MAX_MS : Math.min(most, TIMER_MAX_MS)
-        const fits = Number.isInteger(ms) && ms >= Math.max(least, asked ?? 0) && ms <= cap
-        return fits ? [] : [`${key} waits ${ms} ms for ${name}`]
-      }),
-  )
+const boundedWaits = waitsAreBounded(bounds, { delay: 'startDelay', elseMaxMs: 32_000 })
 
 /** Waits grow with what has failed. */
 const waitsGrow: Rule = (model) =>
@@ -381,21 +370,10 @@ export const serviceRules = {
   'HF-V9': restarts,
   'HF-V10': failuresRetry,
   'HF-V11': countsByRule,
-  'HF-V12': (model) => [...waitsAreBounded(model), ...waitsGrow(model), ...waitsSpread(model)],
+  'HF-V12': (model) => [...boundedWaits(model), ...waitsGrow(model), ...waitsSpread(model)],
   'HF-V13': unexpectedIsInert(hears),
   'HF-V14': malformedIsSurvived,
   'HF-V15': startsFresh,
 } satisfies Record<string, Rule>
 
 export type ServiceRule = keyof typeof serviceRules
-
-/** The number of the first rule that the machine breaks under one of the policies, with one example, or null. */
-export const firstBroken = (models: Iterable<Model>): string | null => {
-  for (const model of models) {
-    for (const [number, rule] of Object.entries(serviceRules)) {
-      const [violation] = rule(model)
-      if (violation !== undefined) return `${number}: ${violation}`
-    }
-  }
-  return null
-}

@@ -1,4 +1,5 @@
 /** How the page treats its reader: says what is so, asks before what cannot be undone, fits its window, speaks one language. */
+import { readFileSync } from 'node:fs'
 import type { Page } from 'playwright-core'
 import { describe, expect, test } from 'vitest'
 import { faults } from '../../machines/fault.ts'
@@ -65,9 +66,12 @@ describe.skipIf('missing' in chromium)(title, () => {
 
   test('in Chinese nothing is left in English but names', async () => {
     const { url, links } = await three({ labLink: 'b-two' })
+    stage.inspector.onOrder = ({ cmd }) => (cmd === 'hold' ? 'There is no such link any more.' : undefined)
     const page = await stage.look(url, { locale: 'zh-CN' })
     await page.waitForSelector('#n-live.here')
     await page.locator('[data-fault=drop]').click()
+    await page.locator('#order-hold').click()
+    await page.waitForSelector('#answers .wrong')
     stage.inspector.move(links[1]!, 'transport.lost', 'backoff', { reason: 'refused', delayMs: 60_000 })
     await page.waitForSelector('#n-backoff.due')
     await page.locator('#order-stop').click()
@@ -80,6 +84,17 @@ describe.skipIf('missing' in chromium)(title, () => {
     await expect
       .poll(() => page.locator('#banner').textContent())
       .toMatch(/^未连接：以下是 .* 秒前的状态，.* 秒后重试。/)
+  })
+
+  test('every refusal of an order has Chinese words', () => {
+    const told = readFileSync('visualizer/fault-words.ts', 'utf8')
+    for (const file of ['observe/inspect/obey', 'cli/lab/playground', 'cli/lab/playground-faults']) {
+      const sentences = [...readFileSync(`src/${file}.ts`, 'utf8').matchAll(/new Error\('(.+?)'\)/g)].map(
+        ([, text]) => text!,
+      )
+      expect(sentences.length, file).toBeGreaterThan(0)
+      expect(sentences.filter((each) => !told.includes(`'${each}':`))).toEqual([])
+    }
   })
 
   test.each([
