@@ -153,7 +153,7 @@ describe('the governor', () => {
     peer.handshakesPerSecond = 100
     peer.down()
     peer.up = true
-    const took = await untilAllLive(clock, links, 130_000)
+    const took = await untilAllLive(clock, links, 66_000)
     const attempts = (peer.dials.length - before) / links.length
     for (const link of links) void link.stop({ drainMs: 0 })
     return { took, attempts, live: live(links) }
