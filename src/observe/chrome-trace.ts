@@ -1,5 +1,5 @@
 /**
- * A trace as Chrome trace events, which Perfetto (https://ui.perfetto.dev) and chrome://tracing open: a band of states
+ * A trace as Chrome trace events, which Perfetto (https://ui.perfetto.dev) and the DevTools of Chromium open: a band of states
  * for each link, and every transition as a mark on it. Plain, as the format of the trace is.
  */
 import type { TransitionRecord } from './recorder.ts'
@@ -29,7 +29,7 @@ export const chromeEvents = (records: readonly TransitionRecord[]): ChromeEvent[
     if (own) own.push(record)
     else byLink.set(record.link, [record])
   }
-  return [...byLink].flatMap(([link, own], index) => {
+  const links = [...byLink].flatMap(([link, own], index) => {
     const tid = index + 1
     return [
       { name: 'thread_name', ph: 'M' as const, pid: PID, tid, args: { name: link } },
@@ -37,6 +37,7 @@ export const chromeEvents = (records: readonly TransitionRecord[]): ChromeEvent[
       ...own.map((record) => markOf(record, tid)),
     ]
   })
+  return [{ name: 'process_name', ph: 'M', pid: PID, tid: 0, args: { name: 'holdfast' } }, ...links]
 }
 
 /** The states of the link itself: what its successor does before it takes over is seen in the marks. */

@@ -254,6 +254,7 @@ test('as Chrome trace events: a band for each state, a mark for each transition,
   ])
   expect(events.filter(({ ph }) => ph === 'i')).toHaveLength(6)
   expect(events.filter(({ ph }) => ph === 'M').map(({ args, tid }) => [args?.name, tid])).toEqual([
+    ['holdfast', 0],
     ['a', 1],
     ['b', 2],
   ])
