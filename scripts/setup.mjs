@@ -96,10 +96,13 @@ export const ensureBuild = () => {
   build()
 }
 
+/** What the command `tsdown` does, which begins by telling the users of Node 20 that they should not be. */
+const library = "const { build } = await import('tsdown'); await build({ logLevel: 'error' })"
+
 export const build = () => {
   say('building dist (tsdown, and vite for the page)')
   const steps = [
-    [binOf('tsdown'), '--logLevel', 'error'],
+    ['--input-type=module', '--eval', library],
     [binOf('vite'), 'build', '-c', 'visualizer/vite.config.ts'],
   ]
   for (const step of steps) {

@@ -1,4 +1,4 @@
-/** When a person has had enough: q, Ctrl-C, or a signal. */
+/** When a person has had enough: q, Ctrl-C, Ctrl-D, or a signal. */
 
 export interface Quit {
   readonly asked: Promise<void>
@@ -6,9 +6,10 @@ export interface Quit {
   release(): void
 }
 
-const CTRL_C = '\u0003'
+const ENOUGH = ['q', '\u0003', '\u0004']
 
-export const quit = (): Quit => {
+/** Other keys are handed on. */
+export const quit = (pressed: (keys: string) => void = () => undefined): Quit => {
   const { stdin } = process
   let ask: () => void = () => undefined
   const asked = new Promise<void>((resolve) => {
@@ -16,7 +17,8 @@ export const quit = (): Quit => {
   })
   const press = (keys: Buffer) => {
     const text = String(keys)
-    if (text.includes('q') || text.includes(CTRL_C)) ask()
+    if (ENOUGH.some((key) => text.includes(key))) ask()
+    else pressed(text)
   }
   if (stdin.isTTY) stdin.setRawMode(true).on('data', press).resume()
   process.on('SIGINT', ask).on('SIGTERM', ask)

@@ -15,6 +15,8 @@ export interface Terminal {
 }
 
 export interface TerminalOptions {
+  /** Default: the command line as it is in src/. */
+  readonly program?: string
   readonly columns?: number
   readonly rows?: number
   /** What it becomes half a second later. */
@@ -23,8 +25,8 @@ export interface TerminalOptions {
 }
 
 export const terminal = async (args: readonly string[], options: TerminalOptions = {}): Promise<Terminal> => {
-  const { columns = 80, rows = 24, resizeTo, env } = options
-  const file = await runnable('src/cli/cli.ts')
+  const { program = 'src/cli/cli.ts', columns = 80, rows = 24, resizeTo, env } = options
+  const file = await runnable(program)
   const resize = resizeTo ? `(sleep 0.5; stty cols ${resizeTo.columns} rows ${resizeTo.rows} < /dev/tty) & ` : ''
   const quoted = [process.execPath, file, ...args].map((each) => `'${each}'`).join(' ')
   const command = `stty cols ${columns} rows ${rows}; ${resize}exec ${quoted}`

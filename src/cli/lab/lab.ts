@@ -1,8 +1,8 @@
 /** `holdfast lab`: a bot with default settings is held against a peer that we break in nine ways. */
-import { createInterface } from 'node:readline/promises'
 import type { Language } from '../../explain.ts'
 import { fleet } from '../../fleet.ts'
 import { type Paint, seconds, table, transitionLine } from '../print.ts'
+import { quit } from '../quit.ts'
 import { type LabFault, labFaults } from './faults.ts'
 import { measure, type Outcome } from './measure.ts'
 import { openPlayground } from './playground.ts'
@@ -68,11 +68,17 @@ export const lab = async (options: LabOptions, out: NodeJS.WriteStream, paint: P
 
 /** Enter plays the next fault, q ends the show. */
 const wantsMore = async (question: string): Promise<boolean> => {
-  const reader = createInterface({ input: process.stdin, output: process.stderr })
+  process.stderr.write(question)
+  let goOn: () => void = () => undefined
+  const entered = new Promise<boolean>((resolve) => {
+    goOn = () => resolve(true)
+  })
+  const { asked, release } = quit((keys) => /[\r\n]/.test(keys) && goOn())
   try {
-    return (await reader.question(question)).trim().toLowerCase() !== 'q'
+    return await Promise.race([entered, asked.then(() => false)])
   } finally {
-    reader.close()
+    release()
+    process.stderr.write('\n\n')
   }
 }
 
