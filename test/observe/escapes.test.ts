@@ -7,7 +7,6 @@ import { replay } from '../../src/cli/replay.ts'
 import { draw, top } from '../../src/cli/top.ts'
 import { Picture } from '../../src/cli/view.ts'
 import { watch } from '../../src/cli/watch.ts'
-import { chromeEvents } from '../../src/observe/chrome-trace.ts'
 import { inspect } from '../../src/observe/inspect/index.ts'
 import { openTrace } from '../../src/observe/trace-file.ts'
 import { FakeLink } from './fake-link.ts'
@@ -159,5 +158,4 @@ test('what the chart would show of a link is what the picture adds up to', () =>
     [0, 'a', 'x', 4, 2, 3, 5, 7, 9],
     [2, 'c', 'y', 1, 1, 1, -1, -1, -1],
   ])
-  expect(chromeEvents([])).toEqual([])
 })
