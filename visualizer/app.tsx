@@ -8,37 +8,35 @@ import { Help } from './keys.tsx'
 import { Log } from './log.tsx'
 import { Replay } from './replay.tsx'
 import { RoundTrip } from './roundtrip.tsx'
-import { traces } from './store.ts'
+import { replaying } from './store.ts'
 import { Timeline } from './timeline.tsx'
 import { Why } from './why.tsx'
 import { word } from './words.ts'
 
-export const App = () => {
-  const isComparing = traces.value.length > 1
-  return (
-    <>
-      <Head />
-      <Banner />
-      <Replay />
-      <main class={enlarged.value ? 'enlarged' : ''}>
-        {isComparing && <Timeline />}
-        <div class="column">
-          <section aria-labelledby="fleet-title">
-            <h2 id="fleet-title">{word('fleet')}</h2>
-            <Filters />
-            <Grid />
-          </section>
-          {!isComparing && <Timeline />}
-          <RoundTrip />
-          <Faults />
-        </div>
-        <div class="column">
-          <Why />
-          <Chart />
-          <Log />
-        </div>
-      </main>
-      <Help />
-    </>
-  )
-}
+export const App = () => (
+  <>
+    <Head />
+    <Banner />
+    <Replay />
+    <main class={enlarged.value ? 'enlarged' : ''}>
+      {/* what happened is looked for along time */}
+      {replaying.value && <Timeline />}
+      <div class="column">
+        <section aria-labelledby="fleet-title">
+          <h2 id="fleet-title">{word('fleet')}</h2>
+          <Filters />
+          <Grid />
+        </section>
+        {!replaying.value && <Timeline />}
+        <RoundTrip />
+        <Faults />
+      </div>
+      <div class="column">
+        <Why />
+        <Chart />
+        <Log />
+      </div>
+    </main>
+    <Help />
+  </>
+)

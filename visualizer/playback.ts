@@ -77,11 +77,11 @@ export class Playback implements Source {
     const since = records.at(position)
     // The same record as before: nothing has changed.
     if (link.since === since && link.state === this.trace.state(link.index, position)) return
-    const { to, reason, detail, attempt, delayMs } = records.get(position)
+    const { to, event, reason, detail, attempt, delayMs } = records.get(position)
     link.state = to
     link.since = since
     link.attempt = attempt
-    link.fault = reason
+    link.fault = reason === event ? null : reason
     link.detail = detail
     const wait = delayMs ?? (Object.hasOwn(deadlines, to) ? deadlines[to] : undefined)
     link.dueAt = wait === undefined ? -1 : since + wait

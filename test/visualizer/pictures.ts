@@ -1,7 +1,12 @@
-/** The pictures of docs/page.md: the page with links that do what an inspector of ours says. */
+/** The pictures of docs/page.md: the page with links that do what an inspector of ours says, and with a trace. */
 import { join } from 'node:path'
-import type { BrowserContextOptions, Page } from 'playwright-core'
+import { pathToFileURL } from 'node:url'
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { type StateName, stateNames } from '../../machines/link.ts'
+import { onebot } from '../../src/adapter/onebot.ts'
+import { connect } from '../../src/link.ts'
+import { FakeNetwork } from '../../src/testing/fake-network.ts'
+import { heapClock } from '../../src/testing/heap-clock.ts'
 import { launchChromium } from '../chromium.ts'
 import { FakeInspector, type FakeLink, faultIndex } from './fake-inspector.ts'
 import { visit } from './visit.ts'
@@ -98,8 +103,43 @@ const pictures: readonly Picture[] = [
   },
 ]
 
+/** Two minutes of eight links in virtual time: each loses its peer once, for longer than the one before. */
+const recorded = async (): Promise<string> => {
+  const clock = heapClock(7)
+  const hello = { post_type: 'meta_event', meta_event_type: 'lifecycle', sub_type: 'connect' }
+  const well = { online: true, good: true }
+  const held = Array.from({ length: 8 }, (_, i) => {
+    const network = new FakeNetwork(clock, {
+      greeting: [hello],
+      answer: (frame) => ({ status: 'ok', retcode: 0, data: well, echo: JSON.parse(String(frame)).echo }),
+    })
+    const { transport, lookup } = network
+    const link = connect(onebot({ url: 'ws://peer.test/' }), { id: `bot-${i}`, clock, transport, lookup })
+    clock.setTimeout(() => (network.healthy = false), (15 + 6 * i) * SECOND)
+    clock.setTimeout(() => (network.healthy = true), (20 + 12 * i) * SECOND)
+    return link
+  })
+  await clock.advance(120 * SECOND)
+  const records = held.flatMap((link) => link.recording.kept).sort((a, b) => a.at - b.at)
+  for (const link of held) void link.stop({ drainMs: 0 })
+  await clock.advance(10 * SECOND)
+  return records.map((record) => `${JSON.stringify(record)}\n`).join('')
+}
+
+const takeReplay = async (browser: Browser, path: string): Promise<void> => {
+  const page = await browser.newPage({ viewport: { width: 1400, height: 960 }, colorScheme: 'light' })
+  await page.goto(pathToFileURL('dist/visualizer/index.html').href)
+  const buffer = Buffer.from(await recorded())
+  await page.setInputFiles('#file', { name: 'monday.hf.ndjson', mimeType: 'application/x-ndjson', buffer })
+  await page.locator('#moment').fill(String(52.2 * SECOND))
+  await page.waitForTimeout(900)
+  await page.screenshot({ path })
+  await page.close()
+}
+
 export const takePictures = async (folder: string): Promise<void> => {
   const browser = await launchChromium()
+  await takeReplay(browser, join(folder, 'page-replay.png'))
   for (const { name, links, options, act } of pictures) {
     const inspector = new FakeInspector({ labLink: 'qq-main' })
     const url = await inspector.start()

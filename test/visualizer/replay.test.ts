@@ -131,6 +131,19 @@ describe.skipIf('missing' in chromium)(title, () => {
     expect(await again.locator('.state .id').textContent()).toBe('qq-main')
   })
 
+  test('time has the width of the page, and what is no fault is not told as one', async () => {
+    const page = await look()
+    await open(page, textOf(records))
+    const missed = records.find(({ event }) => event === 'heartbeat.missed')!
+    await page.locator('#moment').fill(String(missed.at - records[0]!.at))
+    await expect.poll(() => here(page)).toEqual(['n-suspect'])
+    expect(await page.locator('#why').textContent()).not.toContain('heartbeat.missed')
+    const share = await page
+      .locator('#timeline')
+      .evaluate((timeline) => timeline.clientWidth / document.body.clientWidth)
+    expect(share).toBeGreaterThan(0.95)
+  })
+
   test('a damaged tail is cut and told; so are lines that are no transitions', async () => {
     const page = await look()
     const whole = textOf(records)
