@@ -6,7 +6,7 @@ const under = (names: string[]) => names.map((name) => `test/${name}*.test.ts`)
 
 /**
  * Tests of real processes, disks and packages: they take as long as those do, mostly waiting, and nothing in them is timed
- * closely, so three run side by side.
+ * closely, so four run side by side.
  */
 const ofProcesses = under([
   'adapter/satori-real',
@@ -32,20 +32,13 @@ const ofProcesses = under([
 const withOwnModules = under(['budget-disk', 'regressions/hints'])
 
 /**
- * Tests that measure real time: sockets, a network, a page. They run after all others and no more than two at a time: on a
- * machine that is busy with something else their clocks would measure that.
+ * Tests that measure real time: sockets, a network. They wait for most of theirs, but run after those that keep the machine
+ * busy, and no more than three at a time: their clocks would measure that.
  */
-const inRealTime = under([
-  'doctor/',
-  'health/',
-  'lab/',
-  'listen/',
-  'net/',
-  'stall/',
-  'testing/',
-  'transport/',
-  'visualizer/',
-])
+const inRealTime = under(['doctor/', 'health/', 'lab/', 'listen/', 'net/', 'stall/', 'testing/', 'transport/'])
+
+/** Tests with a browser, which keeps both cores busy by itself: they come last. */
+const drawn = under(['visualizer/'])
 
 /**
  * What looks at real time or real processes may be disturbed by what else the machine does. Such a test has a second attempt,
@@ -67,12 +60,14 @@ const longest = [
   'docs/fleet-example',
   'replays/',
   'peers/',
-  'stall/',
   'doctor/lab',
-  'visualizer/live',
   'lab/lab',
-  'visualizer/manners',
   'lab/reaching',
+  'stall/',
+  'lab/holding',
+  'visualizer/live',
+  'visualizer/manners',
+  'visualizer/chart',
 ].map((name) => `/test/${name}`)
 
 class LongestFirst extends BaseSequencer {
@@ -97,7 +92,7 @@ export default defineConfig({
           name: 'virtual',
           setupFiles: 'test/seed.ts',
           include: ['test/**/*.test.ts'],
-          exclude: ['**/node_modules/**', ...ofProcesses, ...withOwnModules, ...inRealTime],
+          exclude: ['**/node_modules/**', ...ofProcesses, ...withOwnModules, ...inRealTime, ...drawn],
           // they share nothing but modules, and to load those anew for each file takes a fifth of the time
           isolate: false,
           // unless told, Vitest leaves one core for whoever watches
@@ -111,7 +106,7 @@ export default defineConfig({
           name: 'processes',
           include: [...ofProcesses, ...withOwnModules],
           exclude: ['**/node_modules/**'],
-          maxWorkers: 3,
+          maxWorkers: 4,
           ...secondAttempt,
           sequence: { groupOrder: 1 },
         },
@@ -122,9 +117,20 @@ export default defineConfig({
           name: 'real',
           include: inRealTime,
           exclude: ['**/node_modules/**', ...ofProcesses, ...withOwnModules],
-          maxWorkers: 2,
+          maxWorkers: 3,
           ...secondAttempt,
           sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'drawn',
+          include: drawn,
+          exclude: ['**/node_modules/**'],
+          maxWorkers: 2,
+          ...secondAttempt,
+          sequence: { groupOrder: 3 },
         },
       },
     ],
