@@ -193,6 +193,24 @@ describe.skipIf('missing' in chromium)(title, () => {
     }
   })
 
+  test.each([
+    { width: 1280, least: 8.5 },
+    { width: 1440, least: 9.5 },
+    { width: 1920, least: 12 },
+  ])('in a window of $width pixels no word of the chart is smaller than $least', async ({ width, least }) => {
+    const { url } = await one()
+    const page = await stage.look(url, { viewport: { width, height: 800 } })
+    await page.waitForSelector('#n-live.here')
+    const sizes = await page.locator('#chart svg').evaluate((root: SVGSVGElement) => {
+      const scale = root.getBoundingClientRect().width / root.viewBox.baseVal.width
+      return [...root.querySelectorAll('text')].map(
+        (each) => Number.parseFloat(getComputedStyle(each).fontSize) * scale,
+      )
+    })
+    expect(sizes.length).toBeGreaterThan(20)
+    expect(Math.min(...sizes)).toBeGreaterThanOrEqual(least)
+  })
+
   test('a chart that is wider than its place shows the state it is in, and c enlarges it', async () => {
     const { url, link } = await one()
     const page = await stage.look(url, { viewport: { width: 400, height: 800 } })
