@@ -29,6 +29,7 @@ export const chromeEvents = (records: readonly TransitionRecord[]): ChromeEvent[
     if (own) own.push(record)
     else byLink.set(record.link, [record])
   }
+  if (records.length === 0) return []
   const links = [...byLink].flatMap(([link, own], index) => {
     const tid = index + 1
     return [

@@ -103,7 +103,7 @@ export class TraceFile {
     this.#timer ??= this.#clock.setTimeout(() => void this.#flush(), this.#isPacked ? PACK_EVERY_MS : 0)
   }
 
-  /** Resolves when all is written. */
+  /** Resolves when all is written, or has been warned of: it never rejects. */
   async close(): Promise<void> {
     if (this.#isClosed) return this.#written
     this.#isClosed = true
@@ -112,7 +112,12 @@ export class TraceFile {
     await this.#flush()
     open.delete(this)
     if (open.size === 0) process.off('exit', endAll)
-    closeSync(this.#fd)
+    try {
+      closeSync(this.#fd)
+    } catch (error) {
+      // some disks tell only now that they were full
+      this.#warn(error)
+    }
   }
 
   /** The process ends: nothing that takes its time would be done any more. */

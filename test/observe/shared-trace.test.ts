@@ -17,6 +17,19 @@ import { runnable } from '../lab/bundle.ts'
 import { smallTalk } from '../small-talk.ts'
 import { FakeLink } from './fake-link.ts'
 
+/** What closing a file throws next, if anything. */
+const closing = vi.hoisted(() => ({ error: undefined as Error | undefined }))
+vi.mock('node:fs', async (original) => {
+  const real = await original<typeof import('node:fs')>()
+  const closeSync = (fd: number) => {
+    real.closeSync(fd)
+    const { error } = closing
+    closing.error = undefined
+    if (error) throw error
+  }
+  return { ...real, closeSync }
+})
+
 let folder: string
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'holdfast-shared-trace-'))
@@ -115,6 +128,20 @@ test.each([
   expect(await once(child, 'close')).not.toEqual([0, null])
   const { records, notices } = await readTraceFile(file)
   expect([records, notices]).toEqual([[bot.latest], []])
+})
+
+test('a file whose end cannot be written, as its disk tells when it is closed, is a warning, and no end of the bot', async () => {
+  const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+  const unhandled: unknown[] = []
+  const listen = (reason: unknown) => unhandled.push(reason)
+  process.on('unhandledRejection', listen)
+  closing.error = new Error('EDQUOT: disk quota exceeded, close')
+  await start('a', { trace: join(folder, 'a.hf.ndjson') }).stop({ drainMs: 0 })
+  await vi.waitFor(() => expect(closing.error).toBeUndefined())
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  process.off('unhandledRejection', listen)
+  expect(unhandled).toEqual([])
+  expect(warned.mock.calls.map(([text]) => text)).toEqual([expect.stringContaining('EDQUOT')])
 })
 
 test('the process is listened to only while a file is open', async () => {

@@ -235,6 +235,10 @@ test('a folder that is not there and a wrong option are told at once', () => {
   expect(() => traceTo(newFile(), [], { maxBytes: 0 })).toThrow(expect.objectContaining({ code: 'bad-option' }))
 })
 
+test('nothing is nothing as Chrome trace events too', () => {
+  expect(chromeEvents([])).toEqual([])
+})
+
 test('as Chrome trace events: a band for each state, a mark for each transition, a thread for each link', () => {
   const link = new FakeLink('a')
   link.go('connecting', { at: 1_000_010 })
